@@ -1,0 +1,2 @@
+//! Broker.
+#![forbid(unsafe_code)]

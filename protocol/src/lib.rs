@@ -1,0 +1,2 @@
+//! Kafka wire protocol.
+#![forbid(unsafe_code)]
