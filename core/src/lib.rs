@@ -1,2 +1,4 @@
 //! Broker.
 #![forbid(unsafe_code)]
+
+pub mod config;
