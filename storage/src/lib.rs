@@ -1,1 +1,4 @@
 //! Storage.
+
+pub mod batch;
+pub mod codec;

@@ -1,0 +1,384 @@
+//! What a broker checks before it appends a producer's batch, in the order in which Kafka does, so that a batch
+//! with several faults gets Kafka's error.
+
+use super::header::{
+    BatchHeader, HEADER_SIZE_BYTES, HeaderError, LENGTH_AT, MAGIC_AT, MAGIC_V2, TimestampType, crc_of_batch,
+};
+use crate::codec::Codec;
+use bytes::Bytes;
+
+/// Fewest bytes that `batch_length` may count: those of a message in format v0, the smallest that ever was.
+const MIN_LENGTH: i32 = 14;
+/// Bytes up to and including the magic byte, which every message format has in the same place.
+const UP_TO_MAGIC_BYTES: usize = MAGIC_AT + 1;
+
+/// What `compression.type` of a topic asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompressionRule {
+    /// `producer`: keep what the producer chose.
+    Producer,
+    /// A named codec (`uncompressed` is [`Codec::None`]): other batches are recompressed.
+    Codec {
+        /// The codec to store.
+        codec: Codec,
+        /// `compression.<codec>.level`; `None` takes Kafka's default for the codec.
+        level: Option<i32>,
+    },
+}
+
+/// The rules of a topic and of a request that a batch has to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchRules {
+    /// `max.message.bytes`: largest batch, header included.
+    pub max_message_bytes: u32,
+    /// `message.timestamp.type`.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`: how far a record may lie behind `now_ms`.
+    pub before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`: how far a record may lie ahead of `now_ms`.
+    pub after_max_ms: i64,
+    /// The broker's clock.
+    pub now_ms: i64,
+    /// `compression.type`.
+    pub compression: CompressionRule,
+    /// Records need keys: `cleanup.policy` contains `compact`.
+    pub keys_required: bool,
+    /// The request may carry zstd: Produce 7 and above (KIP-110).
+    pub zstd_allowed: bool,
+    /// Most bytes that the records of a batch may decompress to where it has to be opened.
+    pub max_decompressed_bytes: usize,
+}
+
+impl BatchRules {
+    /// Kafka's default for `max.message.bytes`.
+    pub const DEFAULT_MAX_MESSAGE_BYTES: u32 = 1_048_588;
+    /// Kafka's default for `message.timestamp.after.max.ms`: one hour.
+    pub const DEFAULT_AFTER_MAX_MS: i64 = 3_600_000;
+    /// Our bound on an opened batch, 128 MiB.
+    pub const DEFAULT_MAX_DECOMPRESSED_BYTES: usize = 128 << 20;
+
+    /// The rules of a topic with Kafka's default configuration.
+    pub fn defaults(now_ms: i64) -> BatchRules {
+        BatchRules {
+            max_message_bytes: BatchRules::DEFAULT_MAX_MESSAGE_BYTES,
+            timestamp_type: TimestampType::CreateTime,
+            before_max_ms: i64::MAX,
+            after_max_ms: BatchRules::DEFAULT_AFTER_MAX_MS,
+            now_ms,
+            compression: CompressionRule::Producer,
+            keys_required: false,
+            zstd_allowed: true,
+            max_decompressed_bytes: BatchRules::DEFAULT_MAX_DECOMPRESSED_BYTES,
+        }
+    }
+}
+
+/// A batch of which CRC, shape and bounds are known to hold: the only thing that a log appends.
+#[derive(Debug, Clone)]
+pub struct CheckedBatch {
+    bytes: Bytes,
+    header: BatchHeader,
+}
+
+impl CheckedBatch {
+    /// A batch whose bytes were written here, so that there is nothing left to check.
+    pub(crate) fn from_own_parts(bytes: Bytes, header: BatchHeader) -> CheckedBatch {
+        CheckedBatch { bytes, header }
+    }
+
+    /// The whole batch, header included.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The header, as parsed from the bytes.
+    pub fn header(&self) -> &BatchHeader {
+        &self.header
+    }
+
+    /// The bytes after the header: records, compressed or not.
+    pub fn records_bytes(&self) -> &[u8] {
+        &self.bytes[HEADER_SIZE_BYTES..]
+    }
+}
+
+/// A record that made its batch be refused (KIP-467).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordError {
+    /// Place of the record in the batch, from 0.
+    pub batch_index: i32,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Why a producer's batch was refused. Each variant names the Kafka error that answers it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// There is no whole batch: INVALID_RECORD.
+    #[error("Produce requests must have at least one record batch per partition")]
+    NoBatch,
+    /// Bytes follow the first batch that are a batch too: INVALID_RECORD.
+    #[error("Produce requests are only allowed to contain exactly one record batch per partition")]
+    MultipleBatches,
+    /// The batch is in an older message format: INVALID_RECORD.
+    #[error("Produce requests are only allowed to contain record batches with magic version 2")]
+    UnsupportedMagic(i8),
+    /// zstd below Produce 7: UNSUPPORTED_COMPRESSION_TYPE.
+    #[error("Produce requests below version 7 are not allowed to use ZStandard compression")]
+    ZstdNotAllowed,
+    /// Bits 0 to 2 of the attributes are no codec: UNKNOWN_SERVER_ERROR in Kafka.
+    #[error("Unknown compression type id: {0}")]
+    UnknownCodec(u8),
+    /// The length field is less than any batch has: CORRUPT_MESSAGE.
+    #[error("Record size {0} is less than the minimum record overhead")]
+    InvalidLength(i32),
+    /// A magic byte that no Kafka has written: CORRUPT_MESSAGE.
+    #[error("Invalid magic found in record: {0}")]
+    InvalidMagic(i8),
+    /// CRC-32C doesn't match: CORRUPT_MESSAGE.
+    #[error("Record is corrupt (stored crc = {stored}, computed crc = {computed})")]
+    CrcMismatch {
+        /// CRC in the header.
+        stored: u32,
+        /// CRC of the bytes.
+        computed: u32,
+    },
+    /// Larger than `max.message.bytes`: MESSAGE_TOO_LARGE.
+    #[error(
+        "The record batch size is {size_bytes} bytes which exceeds the maximum configured value of {max_bytes}"
+    )]
+    TooLarge {
+        /// Bytes of the batch, header included.
+        size_bytes: usize,
+        /// `max.message.bytes`.
+        max_bytes: u32,
+    },
+    /// Producers number from 0: INVALID_RECORD.
+    #[error("The baseOffset of the record batch should be 0, but it is {0}")]
+    BaseOffsetNotZero(i64),
+    /// Last offset delta below 0: INVALID_RECORD.
+    #[error("Batch has an invalid offset range: last offset delta {0}")]
+    InvalidOffsetRange(i32),
+    /// Record count below 1: INVALID_RECORD.
+    #[error("Invalid reported count for record batch: {0}")]
+    InvalidCount(i32),
+    /// Record count is not last offset delta + 1: INVALID_RECORD.
+    #[error("Inconsistent batch offset range [0, {last_offset_delta}] and count of records {records_count}")]
+    CountMismatch {
+        /// From the header.
+        last_offset_delta: i32,
+        /// From the header.
+        records_count: i32,
+    },
+    /// Control batches come from brokers only: INVALID_RECORD.
+    #[error("Clients are not allowed to write control records")]
+    ControlBatch,
+    /// A producer id without a sequence: INVALID_RECORD.
+    #[error("Invalid sequence number {base_sequence} in record batch with producerId {producer_id}")]
+    InvalidSequence {
+        /// From the header.
+        producer_id: i64,
+        /// From the header.
+        base_sequence: i32,
+    },
+    /// Timestamps out of bounds, or not the producer's to set: INVALID_TIMESTAMP, with the records at fault.
+    #[error("One or more records have been rejected due to invalid timestamp")]
+    InvalidTimestamp(Vec<RecordError>),
+}
+
+/// Checks the records of one partition in a Produce request: that they are exactly one v2 batch, whole, unchanged
+/// on the way and within `rules`. What comes back shares `records`' memory.
+///
+/// As in Kafka, an incomplete batch behind the first is dropped, not refused.
+///
+/// # Errors
+/// The first fault in Kafka's order.
+pub fn check(records: Bytes, rules: &BatchRules) -> Result<CheckedBatch, BatchError> {
+    let size_bytes = match next_batch(&records)? {
+        None => return Err(BatchError::NoBatch),
+        Some((_, magic)) if magic != MAGIC_V2 => return Err(BatchError::UnsupportedMagic(magic)),
+        Some((size_bytes, _)) => size_bytes,
+    };
+    let batch = records.slice(..size_bytes);
+    let header = BatchHeader::parse(&batch).map_err(|error| match error {
+        // A length that is too small for v2 leaves no room for a CRC that could match.
+        HeaderError::TooShort { .. } => BatchError::InvalidLength(i32_at(&batch, LENGTH_AT)),
+        HeaderError::InvalidLength(length) => BatchError::InvalidLength(length),
+        HeaderError::UnsupportedMagic(magic) => BatchError::UnsupportedMagic(magic),
+    })?;
+    if !rules.zstd_allowed && header.codec() == Some(Codec::Zstd) {
+        return Err(BatchError::ZstdNotAllowed);
+    }
+    if next_batch(&records[size_bytes..])?.is_some() {
+        return Err(BatchError::MultipleBatches);
+    }
+    if header.base_offset != 0 {
+        return Err(BatchError::BaseOffsetNotZero(header.base_offset));
+    }
+    if size_bytes > rules.max_message_bytes as usize {
+        return Err(BatchError::TooLarge { size_bytes, max_bytes: rules.max_message_bytes });
+    }
+    let computed = crc_of_batch(&batch).expect("the header has been parsed");
+    if header.crc != computed {
+        return Err(BatchError::CrcMismatch { stored: header.crc, computed });
+    }
+    if header.codec().is_none() {
+        return Err(BatchError::UnknownCodec((header.attributes & 7) as u8));
+    }
+    check_shape(&header)?;
+    check_timestamps(&header, rules)?;
+    Ok(CheckedBatch { bytes: batch, header })
+}
+
+/// The size and magic of the batch at the start of `bytes`, or `None` when it isn't there whole.
+fn next_batch(bytes: &[u8]) -> Result<Option<(usize, i8)>, BatchError> {
+    if bytes.len() < super::header::LOG_OVERHEAD_BYTES {
+        return Ok(None);
+    }
+    let length = i32_at(bytes, LENGTH_AT);
+    if length < MIN_LENGTH {
+        return Err(BatchError::InvalidLength(length));
+    }
+    if bytes.len() < UP_TO_MAGIC_BYTES {
+        return Ok(None);
+    }
+    let magic = i8::from_be_bytes([bytes[MAGIC_AT]]);
+    if !(0..=MAGIC_V2).contains(&magic) {
+        return Err(BatchError::InvalidMagic(magic));
+    }
+    let size_bytes = super::header::LOG_OVERHEAD_BYTES + length as usize;
+    Ok((bytes.len() >= size_bytes).then_some((size_bytes, magic)))
+}
+
+fn i32_at(bytes: &[u8], at: usize) -> i32 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |field| i32::from_be_bytes(*field))
+}
+
+fn check_shape(header: &BatchHeader) -> Result<(), BatchError> {
+    let (last_offset_delta, records_count) = (header.last_offset_delta, header.records_count);
+    if last_offset_delta < 0 {
+        return Err(BatchError::InvalidOffsetRange(last_offset_delta));
+    }
+    if records_count <= 0 {
+        return Err(BatchError::InvalidCount(records_count));
+    }
+    if i64::from(records_count) != i64::from(last_offset_delta) + 1 {
+        return Err(BatchError::CountMismatch { last_offset_delta, records_count });
+    }
+    if header.is_control() {
+        return Err(BatchError::ControlBatch);
+    }
+    if header.has_producer_id() && header.base_sequence < 0 {
+        let (producer_id, base_sequence) = (header.producer_id, header.base_sequence);
+        return Err(BatchError::InvalidSequence { producer_id, base_sequence });
+    }
+    Ok(())
+}
+
+fn check_timestamps(header: &BatchHeader, rules: &BatchRules) -> Result<(), BatchError> {
+    let refused =
+        |message: String| Err(BatchError::InvalidTimestamp(vec![RecordError { batch_index: 0, message }]));
+    if header.timestamp_type() == TimestampType::LogAppendTime {
+        return refused("Producer should not set timestamp type to LogAppendTime.".to_owned());
+    }
+    if rules.timestamp_type == TimestampType::CreateTime
+        && header.max_timestamp != super::header::NO_TIMESTAMP
+        && timestamp_is_out_of_range(header.max_timestamp, rules)
+    {
+        return refused(timestamp_message(header.max_timestamp, rules));
+    }
+    Ok(())
+}
+
+/// Whether a record's timestamp lies outside `message.timestamp.before.max.ms` and `.after.max.ms` (KIP-937).
+fn timestamp_is_out_of_range(timestamp: i64, rules: &BatchRules) -> bool {
+    let behind_ms = i128::from(rules.now_ms) - i128::from(timestamp);
+    behind_ms > i128::from(rules.before_max_ms) || -behind_ms > i128::from(rules.after_max_ms)
+}
+
+fn timestamp_message(timestamp: i64, rules: &BatchRules) -> String {
+    format!(
+        "Timestamp {timestamp} of message is out of range. The timestamp should be within [{}, {}]",
+        rules.now_ms.saturating_sub(rules.before_max_ms),
+        rules.now_ms.saturating_add(rules.after_max_ms)
+    )
+}
+
+/// Why the bytes of a stored batch are not to be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StoredBatchError {
+    /// No header of a v2 batch.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// The batch is longer than the bytes there are.
+    #[error("batch of {size_bytes} bytes in {available_bytes}")]
+    Incomplete {
+        /// Bytes that the header claims.
+        size_bytes: usize,
+        /// Bytes there were.
+        available_bytes: usize,
+    },
+    /// CRC-32C doesn't match.
+    #[error("stored CRC {stored:#010x}, computed {computed:#010x}")]
+    CrcMismatch {
+        /// CRC in the header.
+        stored: u32,
+        /// CRC of the bytes.
+        computed: u32,
+    },
+}
+
+/// Checks the batch at the start of `bytes` as recovery does: header, length and CRC. Bytes behind it are ignored.
+///
+/// # Errors
+/// What makes the batch unusable.
+pub fn verify_stored(bytes: &[u8]) -> Result<BatchHeader, StoredBatchError> {
+    let header = BatchHeader::parse(bytes)?;
+    let size_bytes = header.size_in_bytes();
+    let Some(batch) = bytes.get(..size_bytes) else {
+        return Err(StoredBatchError::Incomplete { size_bytes, available_bytes: bytes.len() });
+    };
+    let computed = crc_of_batch(batch).expect("the header has been parsed");
+    if header.crc == computed {
+        Ok(header)
+    } else {
+        Err(StoredBatchError::CrcMismatch { stored: header.crc, computed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::BatchBuilder;
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+
+    fn rules() -> BatchRules {
+        BatchRules::defaults(NOW_MS)
+    }
+
+    fn good() -> Vec<u8> {
+        let builder =
+            BatchBuilder::new().record(NOW_MS, Some(b"a"), Some(b"1")).record(NOW_MS + 1, None, Some(b"2"));
+        builder.build().bytes().to_vec()
+    }
+
+    fn checked(bytes: Vec<u8>) -> Result<CheckedBatch, BatchError> {
+        check(Bytes::from(bytes), &rules())
+    }
+
+    #[test]
+    fn a_good_batch_passes_without_a_copy() {
+        let bytes = Bytes::from(good());
+        let batch = check(bytes.clone(), &rules()).unwrap();
+        assert_eq!(batch.bytes().as_ptr(), bytes.as_ptr());
+        assert_eq!(batch.header().records_count, 2);
+    }
+
+    #[test]
+    fn one_changed_bit_is_found() {
+        let mut bytes = good();
+        *bytes.last_mut().unwrap() ^= 1;
+        assert!(matches!(checked(bytes), Err(BatchError::CrcMismatch { .. })));
+    }
+}

@@ -1,0 +1,19 @@
+//! Record batches, message format v2 (KIP-98): the header, the checks an append makes, building and opening.
+//!
+//! A batch is carried as the producer wrote it. [`check`] looks at it from outside (CRC-32C, shape, bounds) and
+//! gives a [`CheckedBatch`], which is what a log appends.
+
+mod builder;
+mod check;
+mod header;
+
+pub use builder::{BatchBuilder, RecordHeader};
+pub use check::{
+    BatchError, BatchRules, CheckedBatch, CompressionRule, RecordError, StoredBatchError, check,
+    verify_stored,
+};
+pub use header::{
+    BatchHeader, HEADER_SIZE_BYTES, HeaderError, HeaderPatch, LOG_OVERHEAD_BYTES, NO_LEADER_EPOCH,
+    NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, TimestampType, decrement_sequence,
+    increment_sequence,
+};
