@@ -193,8 +193,8 @@ pub enum BatchError {
 ///
 /// # Errors
 /// The first fault in Kafka's order.
-pub fn check(records: Bytes, rules: &BatchRules) -> Result<CheckedBatch, BatchError> {
-    let size_bytes = match next_batch(&records)? {
+pub fn check(records: &Bytes, rules: &BatchRules) -> Result<CheckedBatch, BatchError> {
+    let size_bytes = match next_batch(records)? {
         None => return Err(BatchError::NoBatch),
         Some((_, magic)) if magic != MAGIC_V2 => return Err(BatchError::UnsupportedMagic(magic)),
         Some((size_bytes, _)) => size_bytes,
@@ -364,13 +364,13 @@ mod tests {
     }
 
     fn checked(bytes: Vec<u8>) -> Result<CheckedBatch, BatchError> {
-        check(Bytes::from(bytes), &rules())
+        check(&Bytes::from(bytes), &rules())
     }
 
     #[test]
     fn a_good_batch_passes_without_a_copy() {
         let bytes = Bytes::from(good());
-        let batch = check(bytes.clone(), &rules()).unwrap();
+        let batch = check(&bytes, &rules()).unwrap();
         assert_eq!(batch.bytes().as_ptr(), bytes.as_ptr());
         assert_eq!(batch.header().records_count, 2);
     }
