@@ -1,4 +1,9 @@
-//! Broker.
+//! FluxMQ, a Kafka-wire-compatible log broker.
 #![forbid(unsafe_code)]
 
+pub mod broker;
+pub mod clock;
 pub mod config;
+pub mod dispatch;
+pub mod handlers;
+pub mod net;

@@ -1,0 +1,3 @@
+//! One file per API.
+
+pub mod api_versions;
