@@ -6,4 +6,6 @@ pub mod clock;
 pub mod config;
 pub mod dispatch;
 pub mod handlers;
+pub mod meta;
 pub mod net;
+pub mod partitions;
