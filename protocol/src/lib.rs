@@ -10,9 +10,13 @@
 pub mod decode;
 pub mod error;
 pub mod frame;
+pub mod guard;
 pub mod header;
 pub mod parts;
 mod reader;
+#[cfg(any(test, feature = "client"))]
+pub mod sample;
+mod shapes;
 
 pub use error::ErrorCode;
 pub use kafka_protocol::messages;

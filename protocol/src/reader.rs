@@ -70,15 +70,16 @@ impl<'a> Reader<'a> {
         self.position
     }
 
-    pub(crate) fn left_bytes(&self) -> usize {
-        self.bytes.len() - self.position
-    }
-
-    pub(crate) fn skip(&mut self, wanted_bytes: usize) -> Result<&'a [u8], ShapeError> {
-        let left_bytes = self.left_bytes();
+    pub(crate) fn ensure(&self, wanted_bytes: usize) -> Result<(), ShapeError> {
+        let left_bytes = self.bytes.len() - self.position;
         if wanted_bytes > left_bytes {
             return Err(ShapeError::NotEnoughBytes { position: self.position, wanted_bytes, left_bytes });
         }
+        Ok(())
+    }
+
+    pub(crate) fn skip(&mut self, wanted_bytes: usize) -> Result<&'a [u8], ShapeError> {
+        self.ensure(wanted_bytes)?;
         let start = self.position;
         self.position += wanted_bytes;
         Ok(&self.bytes[start..self.position])
@@ -88,6 +89,10 @@ impl<'a> Reader<'a> {
         let mut array = [0; N];
         array.copy_from_slice(self.skip(N)?);
         Ok(array)
+    }
+
+    pub(crate) fn int8(&mut self) -> Result<i8, ShapeError> {
+        Ok(i8::from_be_bytes(self.array()?))
     }
 
     pub(crate) fn int16(&mut self) -> Result<i16, ShapeError> {

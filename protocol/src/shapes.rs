@@ -1,0 +1,319 @@
+//! The layout of request bodies. Written by scripts/gen-shapes.py from kafka-clients 4.3.0: not to be edited.
+
+use kafka_protocol::messages::ApiKey;
+
+use crate::guard::Kind::{Array, Bytes, Fixed, String, Struct};
+use crate::guard::{Field, Shape, field, from, span};
+
+/// The shape of an API's request; none for the APIs that this broker doesn't decode.
+pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
+    match api_key {
+        ApiKey::Produce => Some(Shape { versions: span(3, 13), flexible: from(9), fields: PRODUCE_REQUEST }),
+        ApiKey::Fetch => Some(Shape { versions: span(4, 18), flexible: from(12), fields: FETCH_REQUEST }),
+        ApiKey::ListOffsets => {
+            Some(Shape { versions: span(1, 11), flexible: from(6), fields: LIST_OFFSETS_REQUEST })
+        }
+        ApiKey::Metadata => {
+            Some(Shape { versions: span(0, 13), flexible: from(9), fields: METADATA_REQUEST })
+        }
+        ApiKey::ApiVersions => {
+            Some(Shape { versions: span(0, 4), flexible: from(3), fields: API_VERSIONS_REQUEST })
+        }
+        ApiKey::CreateTopics => {
+            Some(Shape { versions: span(2, 7), flexible: from(5), fields: CREATE_TOPICS_REQUEST })
+        }
+        ApiKey::DeleteTopics => {
+            Some(Shape { versions: span(1, 6), flexible: from(4), fields: DELETE_TOPICS_REQUEST })
+        }
+        ApiKey::DeleteRecords => {
+            Some(Shape { versions: span(0, 2), flexible: from(2), fields: DELETE_RECORDS_REQUEST })
+        }
+        ApiKey::InitProducerId => {
+            Some(Shape { versions: span(0, 5), flexible: from(2), fields: INIT_PRODUCER_ID_REQUEST })
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            Some(Shape { versions: span(2, 4), flexible: from(4), fields: OFFSET_FOR_LEADER_EPOCH_REQUEST })
+        }
+        ApiKey::DescribeConfigs => {
+            Some(Shape { versions: span(1, 4), flexible: from(4), fields: DESCRIBE_CONFIGS_REQUEST })
+        }
+        ApiKey::DescribeLogDirs => {
+            Some(Shape { versions: span(1, 5), flexible: from(2), fields: DESCRIBE_LOG_DIRS_REQUEST })
+        }
+        ApiKey::CreatePartitions => {
+            Some(Shape { versions: span(0, 3), flexible: from(2), fields: CREATE_PARTITIONS_REQUEST })
+        }
+        ApiKey::DescribeCluster => {
+            Some(Shape { versions: span(0, 2), flexible: from(0), fields: DESCRIBE_CLUSTER_REQUEST })
+        }
+        ApiKey::DescribeTopicPartitions => {
+            Some(Shape { versions: span(0, 0), flexible: from(0), fields: DESCRIBE_TOPIC_PARTITIONS_REQUEST })
+        }
+        _ => None,
+    }
+}
+
+static PRODUCE_REQUEST_PARTITION_PRODUCE_DATA: &[Field] =
+    &[field(Fixed(4), from(0)), field(Bytes, from(0)).nullable(from(0))];
+
+static PRODUCE_REQUEST_TOPIC_PRODUCE_DATA: &[Field] = &[
+    field(String, span(0, 12)),
+    field(Fixed(16), from(13)),
+    field(
+        Array { element: &Struct(PRODUCE_REQUEST_PARTITION_PRODUCE_DATA), element_memory_bytes: 64 },
+        from(0),
+    ),
+];
+
+static PRODUCE_REQUEST: &[Field] = &[
+    field(String, from(3)).nullable(from(3)),
+    field(Fixed(2), from(0)),
+    field(Fixed(4), from(0)),
+    field(Array { element: &Struct(PRODUCE_REQUEST_TOPIC_PRODUCE_DATA), element_memory_bytes: 96 }, from(0)),
+];
+
+static FETCH_REQUEST_REPLICA_STATE: &[Field] = &[field(Fixed(4), from(15)), field(Fixed(8), from(15))];
+
+static FETCH_REQUEST_FETCH_PARTITION: &[Field] = &[
+    field(Fixed(4), from(0)),
+    field(Fixed(4), from(9)),
+    field(Fixed(8), from(0)),
+    field(Fixed(4), from(12)),
+    field(Fixed(8), from(5)),
+    field(Fixed(4), from(0)),
+    field(Fixed(16), from(17)).tagged(0, from(17)),
+    field(Fixed(8), from(18)).tagged(1, from(18)),
+];
+
+static FETCH_REQUEST_FETCH_TOPIC: &[Field] = &[
+    field(String, span(0, 12)),
+    field(Fixed(16), from(13)),
+    field(Array { element: &Struct(FETCH_REQUEST_FETCH_PARTITION), element_memory_bytes: 80 }, from(0)),
+];
+
+static FETCH_REQUEST_FORGOTTEN_TOPIC: &[Field] = &[
+    field(String, span(7, 12)),
+    field(Fixed(16), from(13)),
+    field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(7)),
+];
+
+static FETCH_REQUEST: &[Field] = &[
+    field(String, from(12)).nullable(from(12)).tagged(0, from(12)),
+    field(Fixed(4), span(0, 14)),
+    field(Struct(FETCH_REQUEST_REPLICA_STATE), from(15)).tagged(1, from(15)),
+    field(Fixed(4), from(0)),
+    field(Fixed(4), from(0)),
+    field(Fixed(4), from(3)),
+    field(Fixed(1), from(4)),
+    field(Fixed(4), from(7)),
+    field(Fixed(4), from(7)),
+    field(Array { element: &Struct(FETCH_REQUEST_FETCH_TOPIC), element_memory_bytes: 96 }, from(0)),
+    field(Array { element: &Struct(FETCH_REQUEST_FORGOTTEN_TOPIC), element_memory_bytes: 96 }, from(7)),
+    field(String, from(11)),
+];
+
+static LIST_OFFSETS_REQUEST_LIST_OFFSETS_PARTITION: &[Field] =
+    &[field(Fixed(4), from(0)), field(Fixed(4), from(4)), field(Fixed(8), from(0))];
+
+static LIST_OFFSETS_REQUEST_LIST_OFFSETS_TOPIC: &[Field] = &[
+    field(String, from(0)),
+    field(
+        Array { element: &Struct(LIST_OFFSETS_REQUEST_LIST_OFFSETS_PARTITION), element_memory_bytes: 40 },
+        from(0),
+    ),
+];
+
+static LIST_OFFSETS_REQUEST: &[Field] = &[
+    field(Fixed(4), from(0)),
+    field(Fixed(1), from(2)),
+    field(
+        Array { element: &Struct(LIST_OFFSETS_REQUEST_LIST_OFFSETS_TOPIC), element_memory_bytes: 80 },
+        from(0),
+    ),
+    field(Fixed(4), from(10)),
+];
+
+static METADATA_REQUEST_METADATA_REQUEST_TOPIC: &[Field] =
+    &[field(Fixed(16), from(10)), field(String, from(0)).nullable(from(10))];
+
+static METADATA_REQUEST: &[Field] = &[
+    field(
+        Array { element: &Struct(METADATA_REQUEST_METADATA_REQUEST_TOPIC), element_memory_bytes: 72 },
+        from(0),
+    )
+    .nullable(from(1)),
+    field(Fixed(1), from(4)),
+    field(Fixed(1), span(8, 10)),
+    field(Fixed(1), from(8)),
+];
+
+static API_VERSIONS_REQUEST: &[Field] = &[field(String, from(3)), field(String, from(3))];
+
+static CREATE_TOPICS_REQUEST_CREATABLE_REPLICA_ASSIGNMENT: &[Field] =
+    &[field(Fixed(4), from(0)), field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(0))];
+
+static CREATE_TOPICS_REQUEST_CREATABLE_TOPIC_CONFIG: &[Field] =
+    &[field(String, from(0)), field(String, from(0)).nullable(from(0))];
+
+static CREATE_TOPICS_REQUEST_CREATABLE_TOPIC: &[Field] = &[
+    field(String, from(0)),
+    field(Fixed(4), from(0)),
+    field(Fixed(2), from(0)),
+    field(
+        Array {
+            element: &Struct(CREATE_TOPICS_REQUEST_CREATABLE_REPLICA_ASSIGNMENT),
+            element_memory_bytes: 56,
+        },
+        from(0),
+    ),
+    field(
+        Array { element: &Struct(CREATE_TOPICS_REQUEST_CREATABLE_TOPIC_CONFIG), element_memory_bytes: 88 },
+        from(0),
+    ),
+];
+
+static CREATE_TOPICS_REQUEST: &[Field] = &[
+    field(
+        Array { element: &Struct(CREATE_TOPICS_REQUEST_CREATABLE_TOPIC), element_memory_bytes: 112 },
+        from(0),
+    ),
+    field(Fixed(4), from(0)),
+    field(Fixed(1), from(1)),
+];
+
+static DELETE_TOPICS_REQUEST_DELETE_TOPIC_STATE: &[Field] =
+    &[field(String, from(6)).nullable(from(6)), field(Fixed(16), from(6))];
+
+static DELETE_TOPICS_REQUEST: &[Field] = &[
+    field(
+        Array { element: &Struct(DELETE_TOPICS_REQUEST_DELETE_TOPIC_STATE), element_memory_bytes: 72 },
+        from(6),
+    ),
+    field(Array { element: &String, element_memory_bytes: 32 }, span(0, 5)),
+    field(Fixed(4), from(0)),
+];
+
+static DELETE_RECORDS_REQUEST_DELETE_RECORDS_PARTITION: &[Field] =
+    &[field(Fixed(4), from(0)), field(Fixed(8), from(0))];
+
+static DELETE_RECORDS_REQUEST_DELETE_RECORDS_TOPIC: &[Field] = &[
+    field(String, from(0)),
+    field(
+        Array { element: &Struct(DELETE_RECORDS_REQUEST_DELETE_RECORDS_PARTITION), element_memory_bytes: 40 },
+        from(0),
+    ),
+];
+
+static DELETE_RECORDS_REQUEST: &[Field] = &[
+    field(
+        Array { element: &Struct(DELETE_RECORDS_REQUEST_DELETE_RECORDS_TOPIC), element_memory_bytes: 80 },
+        from(0),
+    ),
+    field(Fixed(4), from(0)),
+];
+
+static INIT_PRODUCER_ID_REQUEST: &[Field] = &[
+    field(String, from(0)).nullable(from(0)),
+    field(Fixed(4), from(0)),
+    field(Fixed(8), from(3)),
+    field(Fixed(2), from(3)),
+    field(Fixed(1), from(6)),
+    field(Fixed(1), from(6)),
+];
+
+static OFFSET_FOR_LEADER_EPOCH_REQUEST_OFFSET_FOR_LEADER_PARTITION: &[Field] =
+    &[field(Fixed(4), from(0)), field(Fixed(4), from(2)), field(Fixed(4), from(0))];
+
+static OFFSET_FOR_LEADER_EPOCH_REQUEST_OFFSET_FOR_LEADER_TOPIC: &[Field] = &[
+    field(String, from(0)),
+    field(
+        Array {
+            element: &Struct(OFFSET_FOR_LEADER_EPOCH_REQUEST_OFFSET_FOR_LEADER_PARTITION),
+            element_memory_bytes: 40,
+        },
+        from(0),
+    ),
+];
+
+static OFFSET_FOR_LEADER_EPOCH_REQUEST: &[Field] = &[
+    field(Fixed(4), from(3)),
+    field(
+        Array {
+            element: &Struct(OFFSET_FOR_LEADER_EPOCH_REQUEST_OFFSET_FOR_LEADER_TOPIC),
+            element_memory_bytes: 80,
+        },
+        from(0),
+    ),
+];
+
+static DESCRIBE_CONFIGS_REQUEST_DESCRIBE_CONFIGS_RESOURCE: &[Field] = &[
+    field(Fixed(1), from(0)),
+    field(String, from(0)),
+    field(Array { element: &String, element_memory_bytes: 32 }, from(0)).nullable(from(0)),
+];
+
+static DESCRIBE_CONFIGS_REQUEST: &[Field] = &[
+    field(
+        Array {
+            element: &Struct(DESCRIBE_CONFIGS_REQUEST_DESCRIBE_CONFIGS_RESOURCE),
+            element_memory_bytes: 88,
+        },
+        from(0),
+    ),
+    field(Fixed(1), from(1)),
+    field(Fixed(1), from(3)),
+];
+
+static DESCRIBE_LOG_DIRS_REQUEST_DESCRIBABLE_LOG_DIR_TOPIC: &[Field] =
+    &[field(String, from(0)), field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(0))];
+
+static DESCRIBE_LOG_DIRS_REQUEST: &[Field] = &[field(
+    Array { element: &Struct(DESCRIBE_LOG_DIRS_REQUEST_DESCRIBABLE_LOG_DIR_TOPIC), element_memory_bytes: 80 },
+    from(0),
+)
+.nullable(from(0))];
+
+static CREATE_PARTITIONS_REQUEST_CREATE_PARTITIONS_ASSIGNMENT: &[Field] =
+    &[field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(0))];
+
+static CREATE_PARTITIONS_REQUEST_CREATE_PARTITIONS_TOPIC: &[Field] = &[
+    field(String, from(0)),
+    field(Fixed(4), from(0)),
+    field(
+        Array {
+            element: &Struct(CREATE_PARTITIONS_REQUEST_CREATE_PARTITIONS_ASSIGNMENT),
+            element_memory_bytes: 48,
+        },
+        from(0),
+    )
+    .nullable(from(0)),
+];
+
+static CREATE_PARTITIONS_REQUEST: &[Field] = &[
+    field(
+        Array {
+            element: &Struct(CREATE_PARTITIONS_REQUEST_CREATE_PARTITIONS_TOPIC),
+            element_memory_bytes: 88,
+        },
+        from(0),
+    ),
+    field(Fixed(4), from(0)),
+    field(Fixed(1), from(0)),
+];
+
+static DESCRIBE_CLUSTER_REQUEST: &[Field] =
+    &[field(Fixed(1), from(0)), field(Fixed(1), from(1)), field(Fixed(1), from(2))];
+
+static DESCRIBE_TOPIC_PARTITIONS_REQUEST_TOPIC_REQUEST: &[Field] = &[field(String, from(0))];
+
+static DESCRIBE_TOPIC_PARTITIONS_REQUEST_CURSOR: &[Field] =
+    &[field(String, from(0)), field(Fixed(4), from(0))];
+
+static DESCRIBE_TOPIC_PARTITIONS_REQUEST: &[Field] = &[
+    field(
+        Array { element: &Struct(DESCRIBE_TOPIC_PARTITIONS_REQUEST_TOPIC_REQUEST), element_memory_bytes: 56 },
+        from(0),
+    ),
+    field(Fixed(4), from(0)),
+    field(Struct(DESCRIBE_TOPIC_PARTITIONS_REQUEST_CURSOR), from(0)).nullable(from(0)),
+];
