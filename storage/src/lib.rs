@@ -1,4 +1,6 @@
 //! Storage.
 
 pub mod batch;
+pub mod checkpoint;
 pub mod codec;
+pub mod leader_epochs;
