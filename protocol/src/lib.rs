@@ -9,6 +9,7 @@
 
 pub mod decode;
 pub mod error;
+pub mod fetch_response;
 pub mod frame;
 pub mod guard;
 pub mod header;
