@@ -4,12 +4,20 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::meta::Metadata;
 use crate::net::listener::Listener;
+use crate::partitions::PartitionManager;
 
 /// What every request can reach. One per process, or one per test.
 pub struct Broker {
     /// What the broker was told at start.
     pub config: Arc<BrokerConfig>,
+    /// The cluster's id, as `meta.properties` has it: 22 characters.
+    pub cluster_id: String,
+    /// Topics, their ids, settings and leader epochs.
+    pub metadata: Arc<Metadata>,
+    /// The partitions that this broker leads.
+    pub partitions: Arc<PartitionManager>,
     /// The wall clock.
     pub clock: Clock,
     /// Where clients connect.

@@ -118,6 +118,12 @@ impl RequestContext {
         &self.connection.listener
     }
 
+    /// A copy for a future that outlives the handler: without the view into the frame.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        RequestContext { client_id: None, ..self.clone() }
+    }
+
     /// Decodes the request's body, bounds-checked before anything is allocated.
     ///
     /// # Errors

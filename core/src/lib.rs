@@ -5,6 +5,7 @@ pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod dispatch;
+pub mod error;
 pub mod handlers;
 pub mod meta;
 pub mod net;

@@ -6,6 +6,7 @@
 //! are set aside. Changes are made one after another and block on the disk: never on a network thread. Reading
 //! takes no lock.
 
+pub mod cluster;
 pub mod epochs;
 pub mod ids;
 pub mod names;

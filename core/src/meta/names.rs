@@ -60,6 +60,12 @@ pub fn is_internal(name: &str) -> bool {
     INTERNAL_TOPICS.contains(&name)
 }
 
+/// Whether no topic of that name is made just because a client asks for it: Kafka's own topics have settings of
+/// their own, and are made by whoever needs them.
+pub fn is_reserved(name: &str) -> bool {
+    is_internal(name) || name == CLUSTER_METADATA_TOPIC
+}
+
 /// The form in which two names collide: Kafka's metric names can't tell `.` from `_`, so `a.b` is refused where
 /// `a_b` exists.
 pub fn collision_key(name: &str) -> Cow<'_, str> {
@@ -112,5 +118,7 @@ mod tests {
         assert!(is_internal("__consumer_offsets"));
         assert!(!is_internal("__cluster_metadata"));
         assert!(!is_internal("orders"));
+        assert!(is_reserved("__cluster_metadata") && is_reserved("__transaction_state"));
+        assert!(!is_reserved("__mine"));
     }
 }
