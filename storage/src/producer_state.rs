@@ -9,7 +9,7 @@ mod snapshot;
 
 pub use snapshot::SnapshotError;
 
-use crate::batch::{BatchHeader, NO_PRODUCER_EPOCH};
+use crate::batch::{BatchHeader, ControlMarker, NO_PRODUCER_EPOCH};
 use entry::{Batch, Entry};
 use std::collections::HashMap;
 
@@ -87,13 +87,6 @@ pub enum SequenceError {
         /// Latest epoch that wrote here.
         current_epoch: i16,
     },
-}
-
-/// A transaction marker, as far as a producer's state depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EndTransactionMarker {
-    /// Epoch of the coordinator that wrote it.
-    pub coordinator_epoch: i32,
 }
 
 /// The producers of one partition. Not synchronised: it lives under the log's append lock.
@@ -187,7 +180,7 @@ impl ProducerStates {
     }
 
     /// Notes the marker that ended a producer's transaction, as replayed from a control batch.
-    pub fn update_control(&mut self, batch: &BatchHeader, marker: EndTransactionMarker) {
+    pub fn update_control(&mut self, batch: &BatchHeader, marker: ControlMarker) {
         if !batch.has_producer_id() {
             return;
         }

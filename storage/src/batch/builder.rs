@@ -201,7 +201,7 @@ fn varint_size(raw: u64) -> usize {
 }
 
 /// Zig-zag variable-length encoding; that of an `i32` has the same bytes as that of the same value as `i64`.
-fn write_varint(out: &mut Vec<u8>, value: i64) {
+pub(crate) fn write_varint(out: &mut Vec<u8>, value: i64) {
     let mut raw = zigzag(value);
     while raw >= 0x80 {
         out.push(raw as u8 | 0x80);

@@ -205,7 +205,12 @@ impl BatchHeader {
 
     /// The codec of the records; `None` for the ids that Kafka doesn't define.
     pub fn codec(&self) -> Option<Codec> {
-        Codec::from_id((self.attributes & CODEC_MASK) as u8)
+        Codec::from_id(self.codec_id())
+    }
+
+    /// Bits 0 to 2 of the attributes.
+    pub(crate) fn codec_id(&self) -> u8 {
+        (self.attributes & CODEC_MASK) as u8
     }
 
     /// Whose clock the timestamps come from.

@@ -6,6 +6,7 @@
 mod builder;
 mod check;
 mod header;
+mod records;
 
 pub use builder::{BatchBuilder, RecordHeader};
 pub use check::{
@@ -17,3 +18,4 @@ pub use header::{
     NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, TimestampType, decrement_sequence,
     increment_sequence,
 };
+pub use records::{ControlMarker, OpenError, OpenedBatch, Record, Records, RecordsError, open};

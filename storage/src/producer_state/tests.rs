@@ -147,7 +147,7 @@ fn a_marker_ends_the_transaction_and_may_raise_the_epoch() {
         BatchBuilder::new().producer(1, 1, -1).transactional().control().record(9, None, None).build();
     states.update(marker.header());
     assert_eq!(states.first_undecided_offset(), Some(40), "a control batch is no data batch");
-    states.update_control(marker.header(), EndTransactionMarker { coordinator_epoch: 7 });
+    states.update_control(marker.header(), ControlMarker { is_commit: true, coordinator_epoch: 7 });
     assert_eq!(states.first_undecided_offset(), None);
     assert!(matches!(
         states.check(&header(1, 0, 1, 1), AppendOrigin::Client),
