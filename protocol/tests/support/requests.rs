@@ -6,6 +6,7 @@ use fluxmq_protocol::messages::*;
 use fluxmq_protocol::{ApiKey, Decodable, Encodable, Message, VersionRange};
 
 /// An API with its request's type behind functions.
+#[allow(dead_code)] // not every crate that shares this file uses all of them
 pub(crate) struct Request {
     pub(crate) api_key: ApiKey,
     /// What the message crate can decode.
@@ -13,7 +14,6 @@ pub(crate) struct Request {
     /// Guard and decode.
     pub(crate) decode: fn(i16, Bytes) -> Result<(), DecodeError>,
     /// Decode without the guard: the bytes consumed, and the request encoded again.
-    #[allow(dead_code)] // one of the crates that share this file has no use for it
     pub(crate) decode_and_encode: fn(i16, &Bytes) -> Option<(usize, Bytes)>,
 }
 
