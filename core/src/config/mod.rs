@@ -4,9 +4,17 @@
 //! built-in defaults, the file, the environment, the command line.
 
 pub mod broker;
+pub mod definition;
+pub mod environment;
 pub mod listeners;
+pub mod properties;
+mod reader;
+pub mod settings;
 pub mod topic;
+pub mod unknown;
+pub mod value;
 
 pub use broker::{BrokerConfig, FlushPolicy};
 pub use listeners::{ListenerConfig, SecurityProtocol};
-pub use topic::{CleanupPolicy, CompressionType, MessageTimestampType, TopicConfig};
+pub use settings::{ConfigFault, Notice, NoticeLevel, Origin, Settings};
+pub use topic::{CleanupPolicy, CompressionType, ConfigError, MessageTimestampType, TopicConfig};

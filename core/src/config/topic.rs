@@ -1,5 +1,11 @@
 //! The settings of one topic: the broker's defaults with the topic's own overrides on top.
 
+use std::collections::BTreeMap;
+
+use super::broker::BrokerConfig;
+use super::definition::{ValueError, topic_keys};
+use super::value::Value;
+
 /// `cleanup.policy`: what happens to old records. Both may be set; neither keeps everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CleanupPolicy {
@@ -93,36 +99,232 @@ pub struct TopicConfig {
     pub unclean_leader_election_enable: bool,
 }
 
-impl Default for TopicConfig {
-    fn default() -> Self {
-        const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-        TopicConfig {
-            cleanup_policy: CleanupPolicy { compact: false, delete: true },
-            compression_type: CompressionType::Producer,
-            compression_gzip_level: -1,
-            compression_lz4_level: 9,
-            compression_zstd_level: 3,
-            delete_retention_ms: DAY_MS,
-            file_delete_delay_ms: 60_000,
-            flush_messages: i64::MAX,
-            flush_ms: i64::MAX,
-            index_interval_bytes: 4096,
-            max_compaction_lag_ms: i64::MAX,
-            max_message_bytes: 1_048_588,
-            message_timestamp_after_max_ms: 3_600_000,
-            message_timestamp_before_max_ms: i64::MAX,
-            message_timestamp_type: MessageTimestampType::CreateTime,
-            min_cleanable_dirty_ratio: 0.5,
-            min_compaction_lag_ms: 0,
-            min_insync_replicas: 1,
-            preallocate: false,
-            retention_bytes: -1,
-            retention_ms: 7 * DAY_MS,
-            segment_bytes: 256 * 1024 * 1024,
-            segment_index_bytes: 10 * 1024 * 1024,
-            segment_jitter_ms: 0,
-            segment_ms: 7 * DAY_MS,
-            unclean_leader_election_enable: false,
+/// Why a topic's overrides are refused; every one is INVALID_CONFIG to a client and prints as Kafka's message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A key that topics don't have.
+    #[error("Unknown topic config name: {0}")]
+    UnknownName(String),
+    /// Keys without a value.
+    #[error("Null value not supported for topic configs: {}", .0.join(","))]
+    NullValue(Vec<String>),
+    /// A value that the key does not take.
+    #[error(transparent)]
+    InvalidValue(#[from] ValueError),
+    /// Values that exclude each other.
+    #[error(
+        "conflict topic config setting min.compaction.lag.ms ({min_ms}) > max.compaction.lag.ms ({max_ms})"
+    )]
+    CompactionLag {
+        /// `min.compaction.lag.ms`.
+        min_ms: i64,
+        /// `max.compaction.lag.ms`.
+        max_ms: i64,
+    },
+    /// `remote.storage.enable=true`, as a Kafka without tiered storage answers it.
+    #[error(
+        "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage."
+    )]
+    TieredStorageDisabled,
+}
+
+/// The broker's keys that give a topic's key its default, the first that is set counting. Minutes and hours follow
+/// milliseconds.
+#[must_use]
+pub fn server_synonyms(topic_key: &str) -> &'static [&'static str] {
+    match topic_key {
+        "cleanup.policy" => &["log.cleanup.policy"],
+        "compression.gzip.level" => &["compression.gzip.level"],
+        "compression.lz4.level" => &["compression.lz4.level"],
+        "compression.type" => &["compression.type"],
+        "compression.zstd.level" => &["compression.zstd.level"],
+        "delete.retention.ms" => &["log.cleaner.delete.retention.ms"],
+        "file.delete.delay.ms" => &["log.segment.delete.delay.ms"],
+        "flush.messages" => &["log.flush.interval.messages"],
+        "flush.ms" => &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"],
+        "index.interval.bytes" => &["log.index.interval.bytes"],
+        "local.retention.bytes" => &["log.local.retention.bytes"],
+        "local.retention.ms" => &["log.local.retention.ms"],
+        "max.compaction.lag.ms" => &["log.cleaner.max.compaction.lag.ms"],
+        "max.message.bytes" => &["message.max.bytes"],
+        "message.timestamp.after.max.ms" => &["log.message.timestamp.after.max.ms"],
+        "message.timestamp.before.max.ms" => &["log.message.timestamp.before.max.ms"],
+        "message.timestamp.type" => &["log.message.timestamp.type"],
+        "min.cleanable.dirty.ratio" => &["log.cleaner.min.cleanable.ratio"],
+        "min.compaction.lag.ms" => &["log.cleaner.min.compaction.lag.ms"],
+        "min.insync.replicas" => &["min.insync.replicas"],
+        "preallocate" => &["log.preallocate"],
+        "retention.bytes" => &["log.retention.bytes"],
+        "retention.ms" => &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
+        "segment.bytes" => &["log.segment.bytes"],
+        "segment.index.bytes" => &["log.index.size.max.bytes"],
+        "segment.jitter.ms" => &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+        "segment.ms" => &["log.roll.ms", "log.roll.hours"],
+        "unclean.leader.election.enable" => &["unclean.leader.election.enable"],
+        _ => &[],
+    }
+}
+
+impl TopicConfig {
+    /// The settings of a topic with these overrides, checked as Kafka checks them when a topic is made or changed.
+    ///
+    /// # Errors
+    /// The first fault found, names before values.
+    pub fn from_overrides(
+        broker: &BrokerConfig,
+        overrides: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        if let Some(name) = overrides.keys().find(|name| topic_keys().get(name).is_none()) {
+            return Err(ConfigError::UnknownName(name.clone()));
         }
+        let config =
+            Self::from_texts(|key| overrides.get(key).cloned().or_else(|| broker.topic_default(key)))?;
+        let (min_ms, max_ms) = (config.min_compaction_lag_ms, config.max_compaction_lag_ms);
+        if min_ms > max_ms {
+            return Err(ConfigError::CompactionLag { min_ms, max_ms });
+        }
+        let remote = overrides.get("remote.storage.enable");
+        if remote.is_some_and(|text| text.trim().eq_ignore_ascii_case("true")) {
+            return Err(ConfigError::TieredStorageDisabled);
+        }
+        Ok(config)
+    }
+
+    /// Reads every key's text; a key without one is unset, which only `internal.segment.bytes` may be.
+    pub(super) fn from_texts(text_of: impl Fn(&str) -> Option<String>) -> Result<Self, ValueError> {
+        let mut values: BTreeMap<&'static str, Value> = BTreeMap::new();
+        for key in topic_keys().iter() {
+            values.insert(key.name, text_of(key.name).map_or(Ok(Value::Null), |text| key.parse(&text))?);
+        }
+        let wrong = |key: &str| -> ! { unreachable!("{key} has another type in the table of topic keys") };
+        let int = |key: &str| match values.get(key) {
+            Some(Value::Int(value)) => *value,
+            _ => wrong(key),
+        };
+        let long = |key: &str| match values.get(key) {
+            Some(Value::Long(value)) => *value,
+            _ => wrong(key),
+        };
+        let boolean = |key: &str| match values.get(key) {
+            Some(Value::Boolean(value)) => *value,
+            _ => wrong(key),
+        };
+        let string = |key: &str| match values.get(key) {
+            Some(Value::String(value)) => value.as_str(),
+            _ => wrong(key),
+        };
+        let Some(Value::List(policies)) = values.get("cleanup.policy") else { wrong("cleanup.policy") };
+        Ok(TopicConfig {
+            cleanup_policy: CleanupPolicy {
+                compact: policies.iter().any(|policy| policy == "compact"),
+                delete: policies.iter().any(|policy| policy == "delete"),
+            },
+            compression_type: match string("compression.type") {
+                "uncompressed" => CompressionType::Uncompressed,
+                "gzip" => CompressionType::Gzip,
+                "snappy" => CompressionType::Snappy,
+                "lz4" => CompressionType::Lz4,
+                "zstd" => CompressionType::Zstd,
+                _ => CompressionType::Producer,
+            },
+            compression_gzip_level: int("compression.gzip.level"),
+            compression_lz4_level: int("compression.lz4.level"),
+            compression_zstd_level: int("compression.zstd.level"),
+            delete_retention_ms: long("delete.retention.ms"),
+            file_delete_delay_ms: long("file.delete.delay.ms"),
+            flush_messages: long("flush.messages"),
+            flush_ms: long("flush.ms"),
+            index_interval_bytes: int("index.interval.bytes"),
+            max_compaction_lag_ms: long("max.compaction.lag.ms"),
+            max_message_bytes: int("max.message.bytes"),
+            message_timestamp_after_max_ms: long("message.timestamp.after.max.ms"),
+            message_timestamp_before_max_ms: long("message.timestamp.before.max.ms"),
+            message_timestamp_type: match string("message.timestamp.type") {
+                "LogAppendTime" => MessageTimestampType::LogAppendTime,
+                _ => MessageTimestampType::CreateTime,
+            },
+            min_cleanable_dirty_ratio: match values.get("min.cleanable.dirty.ratio") {
+                Some(Value::Double(value)) => *value,
+                _ => wrong("min.cleanable.dirty.ratio"),
+            },
+            min_compaction_lag_ms: long("min.compaction.lag.ms"),
+            min_insync_replicas: int("min.insync.replicas"),
+            preallocate: boolean("preallocate"),
+            retention_bytes: long("retention.bytes"),
+            retention_ms: long("retention.ms"),
+            segment_bytes: match values.get("internal.segment.bytes") {
+                Some(Value::Int(value)) => *value,
+                _ => int("segment.bytes"),
+            },
+            segment_index_bytes: int("segment.index.bytes"),
+            segment_jitter_ms: long("segment.jitter.ms"),
+            segment_ms: long("segment.ms"),
+            unclean_leader_election_enable: boolean("unclean.leader.election.enable"),
+        })
+    }
+}
+
+impl Default for TopicConfig {
+    /// What a topic has when neither it nor the broker sets anything.
+    fn default() -> Self {
+        let default = |key: &str| topic_keys().get(key).and_then(|found| found.default.clone());
+        Self::from_texts(default).expect("the defaults in the table of topic keys are valid")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_overrides(overrides: &[(&str, &str)]) -> Result<TopicConfig, ConfigError> {
+        let broker = BrokerConfig::for_tests(std::path::Path::new("unused"));
+        let overrides =
+            overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        TopicConfig::from_overrides(&broker, &overrides)
+    }
+
+    #[test]
+    fn overrides_stand_over_the_defaults() {
+        let config = with_overrides(&[
+            ("retention.ms", "1000"),
+            ("cleanup.policy", "compact,delete"),
+            ("compression.type", "zstd"),
+            ("message.timestamp.type", "LogAppendTime"),
+        ])
+        .unwrap();
+        let expected = TopicConfig {
+            retention_ms: 1000,
+            cleanup_policy: CleanupPolicy { compact: true, delete: true },
+            compression_type: CompressionType::Zstd,
+            message_timestamp_type: MessageTimestampType::LogAppendTime,
+            ..TopicConfig::default()
+        };
+        assert_eq!(config, expected);
+        assert_eq!(config.segment_bytes, 256 * 1024 * 1024);
+        assert_eq!(with_overrides(&[("internal.segment.bytes", "100")]).unwrap().segment_bytes, 100);
+    }
+
+    /// Messages as Apache Kafka 4.3.0 gave them to CreateTopics.
+    #[test]
+    fn faults_print_as_kafkas_do() {
+        let cases: &[(&[(&str, &str)], &str)] = &[
+            (&[("x", "1")], "Unknown topic config name: x"),
+            (&[("message.format.version", "3.0")], "Unknown topic config name: message.format.version"),
+            (&[("retention.ms", "abc"), ("zz", "1")], "Unknown topic config name: zz"),
+            (&[("flush.ms", "-1")], "Invalid value -1 for configuration flush.ms: Value must be at least 0"),
+            (
+                &[("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "5")],
+                "conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)",
+            ),
+            (
+                &[("remote.storage.enable", "true")],
+                "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.",
+            ),
+        ];
+        for (overrides, message) in cases {
+            assert_eq!(with_overrides(overrides).unwrap_err().to_string(), *message);
+        }
+        assert!(with_overrides(&[("min.compaction.lag.ms", "10")]).is_ok());
+        assert!(with_overrides(&[("remote.log.copy.disable", "true")]).is_ok());
     }
 }
