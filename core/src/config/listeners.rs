@@ -9,6 +9,8 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
+use super::settings::{Origin, Settings};
+
 /// How bytes travel on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecurityProtocol {
@@ -201,6 +203,63 @@ pub(super) fn resolve(
         });
     }
     Ok(listeners)
+}
+
+/// Fills in what follows from other settings: listeners that are not set follow from the advertised ones, and
+/// `host` and `port`, where they are given, take the place of the first client listener's. What that listener
+/// advertises follows its port, unless the advertised addresses were given on the command line. Settings that cannot be
+/// read are left alone: they are refused later, with their origin.
+pub fn complete(settings: &mut Settings, host: Option<&str>, port: Option<u16>) {
+    let list = |settings: &Settings, key: &'static str| -> Option<Vec<Endpoint>> {
+        let items: Vec<String> = settings.text(key)?.split(',').map(|item| item.trim().to_owned()).collect();
+        endpoints(key, &items).ok()
+    };
+    let joined = |list: &[Endpoint]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let advertised = list(settings, ADVERTISED).filter(|list| !list.is_empty());
+    let advertised_origin = settings.get(ADVERTISED).map(|setting| setting.origin.clone());
+    let from_flag = matches!(advertised_origin, Some(Origin::Flag(_)));
+
+    if let (None, Some(advertised), Some(origin)) = (settings.get(LISTENERS), &advertised, &advertised_origin)
+    {
+        // Kafka's containers listen on every address, since the port is published from outside.
+        let in_container = matches!(origin, Origin::Environment(_));
+        let opened: Vec<Endpoint> = advertised
+            .iter()
+            .map(|told| {
+                let host =
+                    if is_loopback(&told.host) && !in_container { told.host.clone() } else { String::new() };
+                Endpoint { host, ..told.clone() }
+            })
+            .collect();
+        settings.set(LISTENERS, joined(&opened), origin.clone());
+    }
+    if host.is_none() && port.is_none() {
+        return;
+    }
+    let opened = match settings.get(LISTENERS) {
+        Some(_) => list(settings, LISTENERS),
+        None => Some(vec![Endpoint { name: "PLAINTEXT".into(), host: "localhost".into(), port: 9092 }]),
+    };
+    let controllers = settings.text("controller.listener.names").unwrap_or_default().to_uppercase();
+    let is_client = |endpoint: &&mut Endpoint| {
+        !controllers.split(',').any(|controller| controller.trim() == endpoint.name)
+    };
+    let Some(mut opened) = opened else { return };
+    let Some(first) = opened.iter_mut().find(is_client) else { return };
+    let (name, old_port) = (first.name.clone(), first.port);
+    if let Some(host) = host {
+        host.clone_into(&mut first.host);
+    }
+    first.port = port.unwrap_or(old_port);
+    let new_port = first.port;
+    let flag = if port.is_some() { "--port" } else { "--host" };
+    settings.set(LISTENERS, joined(&opened), Origin::Flag(flag));
+    if let (Some(mut advertised), Some(origin), false) = (advertised, advertised_origin, from_flag) {
+        for told in advertised.iter_mut().filter(|told| told.name == name && told.port == old_port) {
+            told.port = new_port;
+        }
+        settings.set(ADVERTISED, joined(&advertised), origin);
+    }
 }
 
 fn protocol_map(text: &str) -> Result<HashMap<String, String>, ListenerFault> {

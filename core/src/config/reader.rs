@@ -116,7 +116,7 @@ impl Reader {
                 );
             }
             Unknown::Nothing(None) => {
-                say(NoticeLevel::Warn, format!("unknown key {name} ({origin}) is ignored"))
+                say(NoticeLevel::Warn, format!("unknown key {name} ({origin}) is ignored"));
             }
         }
         Ok(())
