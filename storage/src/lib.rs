@@ -1,7 +1,17 @@
-//! Storage.
+//! The log of one partition and the directory of logs, byte-compatible with Apache Kafka's files.
+//!
+//! Knows nothing of the protocol, of sockets or of an async runtime; time and the file system are handed in.
 
 pub mod batch;
 pub mod checkpoint;
 pub mod codec;
+pub mod fs;
 pub mod leader_epochs;
+pub mod log;
+mod mmap;
+pub mod offset_index;
 pub mod producer_state;
+mod recovery;
+pub mod segment;
+pub mod slice;
+pub mod time_index;

@@ -1,0 +1,210 @@
+//! What is done to a log beside appending, reading and syncing: epochs, log start, idle resources, deletion.
+
+use super::{Inner, Log, Offline, SegmentList};
+use crate::fs::{
+    DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX,
+    segment_path,
+};
+use crate::segment::Segment;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Why the log start was not moved.
+#[derive(Debug, thiserror::Error)]
+pub enum LogStartError {
+    /// Beyond the log end: OFFSET_OUT_OF_RANGE.
+    #[error("log start offset {offset} is beyond the log end offset {log_end_offset}")]
+    BeyondEnd {
+        /// What was asked for.
+        offset: i64,
+        /// Offset of the next record.
+        log_end_offset: i64,
+    },
+    /// Files could not be renamed: KAFKA_STORAGE_ERROR.
+    #[error(transparent)]
+    Offline(#[from] Offline),
+}
+
+/// A segment whose files carry `.deleted` and wait for the last reader.
+#[derive(Debug)]
+pub(super) struct DeletedSegment {
+    segment: Arc<Segment>,
+    paths: Vec<PathBuf>,
+}
+
+impl Log {
+    /// Notes that records from the log end on are written under `epoch`, durably.
+    ///
+    /// # Errors
+    /// The log is offline, or the checkpoint can't be written and it goes so.
+    pub fn assign_leader_epoch(&self, epoch: i32) -> Result<(), Offline> {
+        let inner = &*self.inner;
+        inner.check_online()?;
+        {
+            let mut writer = inner.writer.lock();
+            let log_end_offset = writer.next_offset;
+            if writer.epochs.assign(epoch, log_end_offset) {
+                writer.epochs_dirty = true;
+            }
+        }
+        inner.write_epochs().map_err(|error| inner.fail("writing the leader epochs", &error))
+    }
+
+    /// The latest leader epoch, if there was one.
+    pub fn latest_epoch(&self) -> Option<i32> {
+        self.inner.writer.lock().epochs.latest().map(|entry| entry.epoch)
+    }
+
+    /// The largest epoch not above `epoch` and where it ended, as OffsetForLeaderEpoch answers (KIP-101).
+    pub fn end_offset_for_epoch(&self, epoch: i32) -> (i32, i64) {
+        let writer = self.inner.writer.lock();
+        writer.epochs.end_offset_for(epoch, writer.next_offset)
+    }
+
+    /// The epoch under which the record at `offset` was written, as far as it is known.
+    pub fn epoch_for_offset(&self, offset: i64) -> Option<i32> {
+        self.inner.writer.lock().epochs.epoch_for_offset(offset)
+    }
+
+    /// Number of producers that are remembered.
+    pub fn producers(&self) -> usize {
+        self.inner.writer.lock().producers.len()
+    }
+
+    /// Forgets producers that have been idle for `expiration_ms`.
+    pub fn expire_producers(&self, now_ms: i64, expiration_ms: i64) {
+        self.inner.writer.lock().producers.expire(now_ms, expiration_ms);
+    }
+
+    /// Rolls the active segment when it has batches and is older than `segment.ms`, by the timestamp of its first
+    /// batch or, without one, by its creation. Returns whether it did.
+    ///
+    /// # Errors
+    /// The log is offline, or the new segment can't be created and it goes so.
+    pub fn roll_if_due(&self, now_ms: i64) -> Result<bool, Offline> {
+        let inner = &*self.inner;
+        inner.check_online()?;
+        let mut writer = inner.writer.lock();
+        let Some(active) = &writer.active else { return Ok(false) };
+        let since_ms = match active.first_timestamp_ms {
+            Some(first) if first >= 0 => first,
+            _ => active.segment.created_ms(),
+        };
+        if active.position == 0 || now_ms.saturating_sub(since_ms) <= writer.config.segment_ms {
+            return Ok(false);
+        }
+        inner.roll(&mut writer, now_ms).map_err(|error| inner.fail("rolling a segment", &error))?;
+        self.request_preparation(&writer, true);
+        Ok(true)
+    }
+
+    /// Drops the map of a log that nothing was appended to for `idle_ms`: a process has a bounded number of maps.
+    pub fn drop_idle_map(&self, now_ms: i64, idle_ms: i64) {
+        let map = {
+            let mut writer = self.inner.writer.lock();
+            let Some(active) = &mut writer.active else { return };
+            if now_ms.saturating_sub(active.last_append_ms) < idle_ms {
+                return;
+            }
+            active.wants_map = false;
+            active.map.take()
+        };
+        drop(map);
+    }
+
+    /// Moves the log start up to `offset` (DeleteRecords, retention) and deletes the segments that lie wholly
+    /// below it; the active one stays. A lower offset than the present start changes nothing. Returns the start.
+    ///
+    /// # Errors
+    /// See [`LogStartError`].
+    pub fn advance_log_start_offset(&self, offset: i64) -> Result<i64, LogStartError> {
+        let inner = &*self.inner;
+        inner.check_online()?;
+        let _extent = inner.extent_lock.lock();
+        // A segment's files are finished before they are renamed.
+        inner.finish_sealed();
+        inner.check_online()?;
+        let removed = {
+            let mut writer = inner.writer.lock();
+            if offset > writer.next_offset {
+                let log_end_offset = writer.next_offset;
+                return Err(LogStartError::BeyondEnd { offset, log_end_offset });
+            }
+            let start = inner.log_start_offset.load(Ordering::Acquire);
+            if offset <= start {
+                return Ok(start);
+            }
+            inner.log_start_offset.store(offset, Ordering::Release);
+            if writer.epochs.truncate_from_start(offset) {
+                writer.epochs_dirty = true;
+            }
+            let list = inner.segments.load_full();
+            let below = list.segments.windows(2).take_while(|pair| pair[1].base_offset() <= offset).count();
+            let (removed, kept) = list.segments.split_at(below);
+            if below > 0 {
+                let kept = SegmentList { segments: kept.to_vec(), empty_at: list.empty_at };
+                inner.segments.store(Arc::new(kept));
+            }
+            removed.to_vec()
+        };
+        for segment in removed {
+            inner.delete_segment(segment).map_err(|error| inner.fail("deleting a segment", &error))?;
+        }
+        inner.unlink_deleted();
+        Ok(offset)
+    }
+
+    /// Unlinks the files of deleted segments that nobody reads any more.
+    pub fn unlink_deleted(&self) {
+        self.inner.unlink_deleted();
+    }
+
+    /// Stops writing for good, because the directory is renamed and goes: nothing is flushed.
+    pub fn mark_deleted(&self) {
+        let inner = &*self.inner;
+        let _extent = inner.extent_lock.lock();
+        let (active, next) = {
+            let mut writer = inner.writer.lock();
+            writer.closed = true;
+            (writer.active.take(), writer.next.take())
+        };
+        inner.sealing.lock().clear();
+        drop((active, next));
+    }
+}
+
+impl Inner {
+    fn delete_segment(&self, segment: Arc<Segment>) -> io::Result<()> {
+        let base_offset = segment.base_offset();
+        let mut paths = Vec::new();
+        for suffix in [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, SNAPSHOT_SUFFIX] {
+            let path = segment_path(&self.dir, base_offset, suffix);
+            let deleted = segment_path(&self.dir, base_offset, &format!("{suffix}{DELETED_SUFFIX}"));
+            match self.fs().rename(&path, &deleted) {
+                Ok(()) => paths.push(deleted),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.deleted.lock().push(DeletedSegment { segment, paths });
+        Ok(())
+    }
+
+    fn unlink_deleted(&self) {
+        let mut deleted = self.deleted.lock();
+        deleted.retain(|gone| {
+            // Readers hold the file, or a list of segments that has it; nobody gets hold of it anew.
+            if Arc::strong_count(&gone.segment) > 1 || Arc::strong_count(gone.segment.file()) > 1 {
+                return true;
+            }
+            for path in &gone.paths {
+                if let Err(error) = self.fs().remove_file(path) {
+                    tracing::warn!(path = %path.display(), %error, "a deleted segment's file stays");
+                }
+            }
+            false
+        });
+    }
+}

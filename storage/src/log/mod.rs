@@ -1,0 +1,292 @@
+//! The log of one partition: an ordered list of segments, of which the last takes the appends.
+//!
+//! Appends go through one short mutex; reads take no lock: the list of segments is swapped whole, and each
+//! segment publishes its end in one word. Bytes before a published end never change again, so a reader may hold
+//! a [`Slice`](crate::slice::Slice) of them for as long as it likes.
+//!
+//! Three offsets matter: the log end (what is published), the durable end (what [`Log::sync`] has covered) and
+//! the recovery point (below which nothing is looked at after a crash: records, indexes and snapshots are on
+//! disk). The high watermark is the partition's business, above this crate.
+
+mod append;
+mod lookup;
+mod maintain;
+mod open;
+mod prepare;
+mod read;
+mod sync;
+
+pub use append::{AppendContext, AppendError, Appended, WriteMode};
+pub use lookup::TimestampOffset;
+pub use maintain::LogStartError;
+pub use open::{OpenHint, OpenLogError};
+pub use prepare::{PrepareTask, Preparer};
+pub use read::ReadError;
+
+pub use crate::recovery::{Cut, CutReason, Recovered};
+
+use crate::batch::TimestampType;
+use crate::fs::Fs;
+use crate::leader_epochs::LeaderEpochs;
+use crate::mmap::SegmentMap;
+use crate::producer_state::ProducerStates;
+use crate::segment::Segment;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use prepare::NextSegment;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// An offset with its place in the files; Kafka's name for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogOffsetMetadata {
+    /// The offset.
+    pub offset: i64,
+    /// Base offset of the segment that holds it or, at the log end, will.
+    pub segment_base_offset: i64,
+    /// Position of the batch that starts there.
+    pub position: u32,
+}
+
+/// What a topic's configuration says to its logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `segment.bytes`: a segment that would grow beyond is rolled before. At most `i32::MAX`.
+    pub segment_bytes: u32,
+    /// `segment.ms`: a segment whose first batch is older than this is rolled at the next append.
+    pub segment_ms: i64,
+    /// `index.interval.bytes`: bytes between index entries.
+    pub index_interval_bytes: u32,
+    /// `segment.index.bytes`: size at which an index is full and its segment is rolled.
+    pub segment_index_bytes: u32,
+    /// `message.timestamp.type`.
+    pub message_timestamp_type: TimestampType,
+    /// `cleanup.policy` contains `compact`: offsets may be missing in segments that were compacted.
+    pub compact: bool,
+    /// `producer.id.expiration.ms`: how long an idle producer's sequence is remembered.
+    pub producer_id_expiration_ms: i64,
+}
+
+impl Default for LogConfig {
+    fn default() -> LogConfig {
+        LogConfig {
+            segment_bytes: 256 << 20,
+            segment_ms: 7 * 24 * 3600 * 1000,
+            index_interval_bytes: 4096,
+            segment_index_bytes: 10 << 20,
+            message_timestamp_type: TimestampType::CreateTime,
+            compact: false,
+            producer_id_expiration_ms: 24 * 3600 * 1000,
+        }
+    }
+}
+
+/// What a log needs from its surroundings.
+#[derive(Debug, Clone)]
+pub struct LogEnv {
+    /// File operations.
+    pub fs: Arc<dyn Fs>,
+    /// Who runs [`PrepareTask`]s. Without one segments aren't mapped, and what is due is done in the append.
+    pub preparer: Option<Arc<dyn Preparer>>,
+}
+
+/// A log went offline: a write or a sync failed, and what the file holds is not known any more. It stays so until
+/// it is opened again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the log is offline: {what}: {cause}")]
+pub struct Offline {
+    /// The operation that failed.
+    pub what: &'static str,
+    /// The kind of its error.
+    pub kind: std::io::ErrorKind,
+    /// Its error, as text.
+    pub cause: Arc<str>,
+}
+
+/// The log of one partition. A handle: clones share the log.
+#[derive(Debug, Clone)]
+pub struct Log {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    dir: PathBuf,
+    env: LogEnv,
+    segments: ArcSwap<SegmentList>,
+    log_start_offset: AtomicI64,
+    writer: Mutex<Writer>,
+    /// Rolled segments whose files have to be finished, oldest first.
+    sealing: Mutex<VecDeque<Sealing>>,
+    /// Held by whoever changes the extent or length of a segment's file outside the append.
+    extent_lock: Mutex<()>,
+    sync_lock: Mutex<()>,
+    durable_end: Mutex<LogOffsetMetadata>,
+    recovery_point: AtomicI64,
+    /// Files were created or renamed since the directory was last synced.
+    dir_dirty: AtomicBool,
+    prepare_pending: AtomicBool,
+    /// fallocate works here.
+    can_allocate: AtomicBool,
+    /// Maps can be trusted here.
+    can_map: AtomicBool,
+    offline: OnceLock<Offline>,
+    /// Files that were renamed for deletion and wait for their last reader.
+    deleted: Mutex<Vec<maintain::DeletedSegment>>,
+}
+
+/// The segments in offset order. Empty until the first append.
+#[derive(Debug)]
+struct SegmentList {
+    segments: Vec<Arc<Segment>>,
+    /// The log end while there is no segment.
+    empty_at: i64,
+}
+
+/// What the append mutex protects.
+#[derive(Debug)]
+struct Writer {
+    config: LogConfig,
+    next_offset: i64,
+    producers: ProducerStates,
+    epochs: LeaderEpochs,
+    /// The epochs differ from their checkpoint file.
+    epochs_dirty: bool,
+    active: Option<Active>,
+    /// A file made ready for the next roll.
+    next: Option<NextSegment>,
+    closed: bool,
+}
+
+/// The segment that takes the appends.
+#[derive(Debug)]
+struct Active {
+    segment: Arc<Segment>,
+    /// Where the next batch goes.
+    position: u32,
+    bytes_since_index_entry: u32,
+    /// Largest timestamp of the first batch, `None` while there is no batch.
+    first_timestamp_ms: Option<i64>,
+    /// End of the stretch that fallocate has reserved.
+    allocated_end: u64,
+    map: Option<ActiveMap>,
+    /// The last append asked for the map.
+    wants_map: bool,
+    last_append_ms: i64,
+}
+
+#[derive(Debug)]
+struct ActiveMap {
+    map: SegmentMap,
+    /// Up to here pages are writable and blocks reserved.
+    prepared_end: u64,
+}
+
+/// A rolled segment, and what its files still lack.
+#[derive(Debug)]
+struct Sealing {
+    segment: Arc<Segment>,
+    /// Dropped outside the append mutex: unmapping takes a while.
+    map: Option<ActiveMap>,
+    /// The producers' state at the roll, and the offset of that.
+    snapshot: (i64, Vec<u8>),
+}
+
+impl SegmentList {
+    fn end(&self) -> LogOffsetMetadata {
+        match self.segments.last() {
+            None => {
+                LogOffsetMetadata { offset: self.empty_at, segment_base_offset: self.empty_at, position: 0 }
+            }
+            Some(active) => {
+                let end = active.end();
+                LogOffsetMetadata {
+                    offset: end.next_offset,
+                    segment_base_offset: active.base_offset(),
+                    position: end.position,
+                }
+            }
+        }
+    }
+
+    /// Index of the last segment whose base offset is not above `offset`.
+    fn floor(&self, offset: i64) -> Option<usize> {
+        self.segments.partition_point(|segment| segment.base_offset() <= offset).checked_sub(1)
+    }
+}
+
+impl Inner {
+    fn fs(&self) -> &dyn Fs {
+        &*self.env.fs
+    }
+
+    fn check_online(&self) -> Result<(), Offline> {
+        match self.offline.get() {
+            None => Ok(()),
+            Some(offline) => Err(offline.clone()),
+        }
+    }
+
+    /// Takes the log offline, or reports why it went before.
+    fn fail(&self, what: &'static str, error: &std::io::Error) -> Offline {
+        let offline = self.offline.get_or_init(|| Offline {
+            what,
+            kind: error.kind(),
+            cause: error.to_string().into(),
+        });
+        tracing::error!(dir = %self.dir.display(), what, %error, "log goes offline");
+        offline.clone()
+    }
+}
+
+impl Log {
+    /// The partition's directory.
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// First offset that can be read.
+    pub fn log_start_offset(&self) -> i64 {
+        self.inner.log_start_offset.load(Ordering::Acquire)
+    }
+
+    /// The published end: the offset that the next record gets, and its place.
+    pub fn log_end(&self) -> LogOffsetMetadata {
+        self.inner.segments.load().end()
+    }
+
+    /// The end that a [`Log::sync`] has covered.
+    pub fn durable_end(&self) -> LogOffsetMetadata {
+        *self.inner.durable_end.lock()
+    }
+
+    /// The offset for the recovery point checkpoint: everything below is on disk, with indexes and snapshots.
+    pub fn recovery_point(&self) -> i64 {
+        self.inner.recovery_point.load(Ordering::Acquire)
+    }
+
+    /// Bytes of all batches.
+    pub fn size_bytes(&self) -> u64 {
+        self.inner.segments.load().segments.iter().map(|segment| u64::from(segment.end().position)).sum()
+    }
+
+    /// Number of segments; 0 until the first append.
+    pub fn segment_count(&self) -> usize {
+        self.inner.segments.load().segments.len()
+    }
+
+    /// Why the log is offline, if it is.
+    pub fn offline(&self) -> Option<Offline> {
+        self.inner.offline.get().cloned()
+    }
+
+    /// Replaces the configuration; it holds from the next append on.
+    pub fn update_config(&self, config: LogConfig) {
+        self.inner.writer.lock().config = config;
+    }
+}
+
+#[cfg(test)]
+mod tests;

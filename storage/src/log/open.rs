@@ -1,0 +1,495 @@
+//! Opening a log: trusting its files after a clean stop, looking through them after a crash.
+
+use super::{Active, Inner, Log, LogConfig, LogEnv, SegmentList, Writer};
+use crate::batch::BatchHeader;
+use crate::fs::{
+    DELETED_SUFFIX, Fs, INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX,
+    offset_of_name, replace_file, segment_path,
+};
+use crate::leader_epochs::{LEADER_EPOCH_CHECKPOINT, LeaderEpochs};
+use crate::log::prepare::NEXT_SEGMENT_NAME;
+use crate::offset_index::OFFSET_INDEX_ENTRY_BYTES;
+use crate::producer_state::ProducerStates;
+use crate::recovery::{Cut, CutReason, Recovered, ScanRules, scan};
+use crate::segment::{Headers, Segment, SegmentEnd, SegmentState};
+use crate::time_index::TIME_INDEX_ENTRY_BYTES;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::{Arc, OnceLock};
+
+/// What the checkpoints of the log directory say of a log.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenHint {
+    /// The last stop was a clean one.
+    pub clean: bool,
+    /// From `recovery-point-offset-checkpoint`, or 0.
+    pub recovery_point: i64,
+    /// From `log-start-offset-checkpoint`, or 0.
+    pub log_start_offset: i64,
+    /// The clock.
+    pub now_ms: i64,
+}
+
+/// Why a log can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenLogError {
+    /// A file can't be read or written.
+    #[error("can't open the log in {}", dir.display())]
+    Io {
+        /// The partition's directory.
+        dir: PathBuf,
+        /// What the file system gives.
+        #[source]
+        source: io::Error,
+    },
+    /// A compaction of Apache Kafka was cut short and has left files that only it can put in order.
+    #[error("{} is left from an unfinished compaction: start and stop Apache Kafka on it once", path.display())]
+    UnfinishedCompaction {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A batch in a part of the log that was known to be on disk is damaged.
+    #[error("segment {} is damaged at position {position}: {reason:?}", path.display())]
+    Damaged {
+        /// The segment's file.
+        path: PathBuf,
+        /// Where the first bad batch starts.
+        position: u32,
+        /// What is wrong with it.
+        reason: CutReason,
+    },
+}
+
+/// A directory's files, by kind.
+#[derive(Debug, Default)]
+struct Files {
+    /// Base offsets of the segments, ascending.
+    segments: Vec<i64>,
+    /// Offsets of the producer snapshots, ascending.
+    snapshots: Vec<i64>,
+}
+
+/// A log on its way up.
+struct Opening<'a> {
+    dir: &'a Path,
+    fs: &'a dyn Fs,
+    config: &'a LogConfig,
+    hint: OpenHint,
+    epochs: LeaderEpochs,
+    epochs_changed: bool,
+    recovered: Recovered,
+}
+
+impl Log {
+    /// Opens the log in `dir`, which exists; it may be empty.
+    ///
+    /// # Errors
+    /// See [`OpenLogError`]. Damage past the recovery point is cut away and reported, and no error.
+    pub fn open(
+        dir: &Path,
+        config: LogConfig,
+        env: LogEnv,
+        hint: OpenHint,
+    ) -> Result<(Log, Recovered), OpenLogError> {
+        let fs = Arc::clone(&env.fs);
+        let failed = |source| OpenLogError::Io { dir: dir.to_path_buf(), source };
+        let mut files = tidy(dir, &*fs)?;
+        let (epochs, epochs_known) = match LeaderEpochs::read(dir) {
+            Ok(epochs) => (epochs, true),
+            Err(error) => {
+                tracing::warn!(dir = %dir.display(), %error, "leader epochs are read from the batches");
+                (LeaderEpochs::new(), false)
+            }
+        };
+        let mut opening = Opening {
+            dir,
+            fs: &*fs,
+            config: &config,
+            hint,
+            epochs_changed: !epochs_known,
+            epochs,
+            recovered: Recovered::default(),
+        };
+        let mut segments = opening.segments(&files.segments)?;
+        let mut next_offset = segments.last().map_or(hint.log_start_offset, |last| last.end().next_offset);
+        if next_offset < hint.log_start_offset {
+            // Records below the log start are gone by request, and those above were lost: it starts anew there.
+            opening.remove_segments(&files.segments).map_err(failed)?;
+            segments.clear();
+            next_offset = hint.log_start_offset;
+        }
+        let log_start_offset =
+            segments.first().map_or(next_offset, |first| first.base_offset()).max(hint.log_start_offset);
+
+        opening.epochs_changed |= opening.epochs.truncate_from_end(next_offset);
+        opening.epochs_changed |= opening.epochs.truncate_from_start(log_start_offset);
+        let producers = opening.producers(&mut files, &segments, next_offset).map_err(failed)?;
+        if opening.epochs_changed {
+            let text = opening.epochs.encode();
+            replace_file(&*fs, &dir.join(LEADER_EPOCH_CHECKPOINT), text.as_bytes()).map_err(failed)?;
+        }
+        fs.sync_dir(dir).map_err(failed)?;
+
+        let Opening { epochs, recovered, .. } = opening;
+        let active = segments.last().map(Active::reopen).transpose().map_err(failed)?;
+        let list = SegmentList { segments, empty_at: next_offset };
+        let end = list.end();
+        debug_assert_eq!(end.offset, next_offset);
+        let can_map = env.preparer.is_some() && fs.supports_mapping(dir);
+        let writer = Writer {
+            config,
+            next_offset,
+            producers,
+            epochs,
+            epochs_dirty: false,
+            active,
+            next: None,
+            closed: false,
+        };
+        let inner = Inner {
+            dir: dir.to_path_buf(),
+            env,
+            segments: ArcSwap::from_pointee(list),
+            log_start_offset: AtomicI64::new(log_start_offset),
+            writer: Mutex::new(writer),
+            sealing: Mutex::new(VecDeque::new()),
+            extent_lock: Mutex::new(()),
+            sync_lock: Mutex::new(()),
+            // Either it was found durable, or what was looked through has been synced.
+            durable_end: Mutex::new(end),
+            recovery_point: AtomicI64::new(end.offset),
+            dir_dirty: AtomicBool::new(false),
+            prepare_pending: AtomicBool::new(false),
+            can_allocate: AtomicBool::new(true),
+            can_map: AtomicBool::new(can_map),
+            offline: OnceLock::new(),
+            deleted: Mutex::new(Vec::new()),
+        };
+        Ok((Log { inner: Arc::new(inner) }, recovered))
+    }
+}
+
+impl Active {
+    /// The active segment of a log that was there before.
+    fn reopen(segment: &Arc<Segment>) -> io::Result<Active> {
+        let position = segment.end().position;
+        Ok(Active {
+            segment: Arc::clone(segment),
+            position,
+            bytes_since_index_entry: 0,
+            first_timestamp_ms: segment.first_batch_timestamp()?,
+            allocated_end: u64::from(position),
+            map: None,
+            wants_map: false,
+            last_append_ms: segment.created_ms(),
+        })
+    }
+}
+
+/// Lists the directory, and removes what a crash has left half done.
+fn tidy(dir: &Path, fs: &dyn Fs) -> Result<Files, OpenLogError> {
+    let failed = |source| OpenLogError::Io { dir: dir.to_path_buf(), source };
+    let mut files = Files::default();
+    let mut indexes = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let left_over = name.ends_with(DELETED_SUFFIX)
+            || name.ends_with(".cleaned")
+            || name.ends_with(".tmp")
+            || name == NEXT_SEGMENT_NAME;
+        if left_over {
+            fs.remove_file(&entry.path()).map_err(failed)?;
+        } else if name.ends_with(".swap") {
+            return Err(OpenLogError::UnfinishedCompaction { path: entry.path() });
+        } else if let Some(base_offset) = offset_of_name(name, LOG_SUFFIX) {
+            files.segments.push(base_offset);
+        } else if let Some(offset) = offset_of_name(name, SNAPSHOT_SUFFIX) {
+            files.snapshots.push(offset);
+        } else if let Some(base_offset) = [INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX]
+            .iter()
+            .find_map(|suffix| offset_of_name(name, suffix))
+        {
+            indexes.push((base_offset, entry.path()));
+        }
+    }
+    files.segments.sort_unstable();
+    files.snapshots.sort_unstable();
+    for (base_offset, path) in indexes {
+        if files.segments.binary_search(&base_offset).is_err() {
+            fs.remove_file(&path).map_err(failed)?;
+        }
+    }
+    Ok(files)
+}
+
+impl Opening<'_> {
+    fn failed(&self, source: io::Error) -> OpenLogError {
+        OpenLogError::Io { dir: self.dir.to_path_buf(), source }
+    }
+
+    /// Opens the segments; after a crash those past the recovery point are looked through, and the log is cut at
+    /// the first bad batch.
+    fn segments(&mut self, bases: &[i64]) -> Result<Vec<Arc<Segment>>, OpenLogError> {
+        let mut segments: Vec<Arc<Segment>> = Vec::with_capacity(bases.len());
+        let mut last_epoch = -1;
+        for (at, &base_offset) in bases.iter().enumerate() {
+            let next_base = bases.get(at + 1).copied();
+            let file = self
+                .fs
+                .open(&segment_path(self.dir, base_offset, LOG_SUFFIX))
+                .map_err(|error| self.failed(error))?;
+            let trusted = self.hint.clean || next_base.is_some_and(|next| next <= self.hint.recovery_point);
+            if trusted && let Some(segment) = self.trust(base_offset, next_base, &file)? {
+                segments.push(Arc::new(segment));
+                continue;
+            }
+            let (segment, stopped) = self.look_through(base_offset, next_base, file, &mut last_epoch)?;
+            segments.push(Arc::new(segment));
+            if let Some((position, from_offset, reason)) = stopped {
+                let path = segment_path(self.dir, base_offset, LOG_SUFFIX);
+                if next_base.is_some_and(|next| next <= self.hint.recovery_point) {
+                    return Err(OpenLogError::Damaged { path, position, reason });
+                }
+                let last = segments.last().expect("just added");
+                let cut = self.cut(last, position, from_offset, &bases[at + 1..], reason);
+                self.recovered.cut = Some(cut.map_err(|error| self.failed(error))?);
+                break;
+            }
+        }
+        Ok(segments)
+    }
+
+    /// A segment taken as its files say, or `None` when they contradict one another.
+    fn trust(
+        &mut self,
+        base_offset: i64,
+        next_base: Option<i64>,
+        file: &File,
+    ) -> Result<Option<Segment>, OpenLogError> {
+        let trusted = || -> io::Result<Option<Segment>> {
+            let file = file.try_clone()?;
+            let Ok(len) = u32::try_from(file.metadata()?.len()) else { return Ok(None) };
+            let entries = |suffix, entry_bytes: usize| -> io::Result<Option<usize>> {
+                match std::fs::metadata(segment_path(self.dir, base_offset, suffix)) {
+                    Ok(metadata) => {
+                        let bytes = metadata.len() as usize;
+                        Ok((bytes % entry_bytes == 0).then_some(bytes / entry_bytes))
+                    }
+                    // An empty segment that was never sealed has none.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((len == 0).then_some(0)),
+                    Err(error) => Err(error),
+                }
+            };
+            let (Some(offset_index_entries), Some(time_index_entries)) = (
+                entries(INDEX_SUFFIX, OFFSET_INDEX_ENTRY_BYTES)?,
+                entries(TIME_INDEX_SUFFIX, TIME_INDEX_ENTRY_BYTES)?,
+            ) else {
+                return Ok(None);
+            };
+            let state = SegmentState {
+                end: SegmentEnd { next_offset: next_base.unwrap_or(base_offset), position: len },
+                offset_index_entries,
+                time_index_entries,
+                max_timestamp: None,
+                created_ms: self.hint.now_ms,
+            };
+            let segment = Segment::new(self.dir, base_offset, file, state, self.fs)?;
+            if next_base.is_some() {
+                segment.mark_durable();
+                return Ok(segment.indexes_agree(self.fs)?.then_some(segment));
+            }
+            if !segment.indexes_agree(self.fs)? {
+                return Ok(None);
+            }
+            // The end of the last segment isn't written anywhere: go from the last index entry to the end.
+            match segment.last_batch(self.fs) {
+                Ok(last) => {
+                    let next_offset = last.map_or(base_offset, |header| header.next_offset());
+                    segment.publish(SegmentEnd { next_offset, position: len });
+                    segment.mark_synced();
+                    Ok(Some(segment))
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        trusted().map_err(|error| self.failed(error))
+    }
+
+    /// Goes through a segment batch by batch and writes its indexes anew. Gives where and why it stopped early.
+    #[allow(clippy::type_complexity)] // one caller, right above
+    fn look_through(
+        &mut self,
+        base_offset: i64,
+        next_base: Option<i64>,
+        file: File,
+        last_epoch: &mut i32,
+    ) -> Result<(Segment, Option<(u32, i64, CutReason)>), OpenLogError> {
+        let dir = self.dir.to_path_buf();
+        let failed = |source| OpenLogError::Io { dir: dir.clone(), source };
+        let len = file.metadata().map_err(failed)?.len();
+        let reader = file.try_clone().map_err(failed)?;
+        let segment =
+            Segment::empty(self.dir, base_offset, file, self.hint.now_ms, self.fs).map_err(failed)?;
+        let rules = ScanRules {
+            first_offset: base_offset,
+            last_epoch: *last_epoch,
+            gaps_allowed: self.config.compact
+                || next_base.is_some_and(|next| next <= self.hint.recovery_point),
+        };
+        let mut bytes_since_entry = 0;
+        let (fs, epochs) = (self.fs, &mut self.epochs);
+        let interval = self.config.index_interval_bytes as usize;
+        let mut epochs_changed = false;
+        let scanned = scan(&reader, len, rules, |header: &BatchHeader, position| {
+            let add_entry = bytes_since_entry > interval;
+            segment.index_batch(header.last_offset(), header.max_timestamp, position, add_entry, fs)?;
+            if add_entry {
+                bytes_since_entry = 0;
+            }
+            bytes_since_entry += header.size_in_bytes();
+            if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest.epoch) {
+                epochs_changed |= epochs.assign(header.partition_leader_epoch, header.base_offset);
+            }
+            Ok(())
+        })
+        .map_err(failed)?;
+        self.epochs_changed |= epochs_changed;
+        *last_epoch = scanned.last_epoch;
+        segment.publish(SegmentEnd { next_offset: scanned.next_offset, position: scanned.position });
+        self.recovered.scanned_segments += 1;
+        self.recovered.scanned_bytes += u64::from(scanned.position);
+        let mut stopped = scanned.stopped;
+        if stopped.is_none()
+            && let Some(next) = next_base
+            && (next < scanned.next_offset || (next > scanned.next_offset && !rules.gaps_allowed))
+        {
+            stopped = Some(CutReason::MissingRecords { expected: scanned.next_offset, found: next });
+        }
+        match stopped {
+            Some(reason) => Ok((segment, Some((scanned.position, scanned.next_offset, reason)))),
+            None => {
+                self.make_durable(&segment, next_base.is_some()).map_err(failed)?;
+                Ok((segment, None))
+            }
+        }
+    }
+
+    /// A scan has seen the page cache, of which a killed broker may have left much that isn't on disk.
+    fn make_durable(&self, segment: &Segment, sealed: bool) -> io::Result<()> {
+        if sealed {
+            segment.finish(self.fs)?;
+            segment.sync_finished(self.fs)
+        } else {
+            self.fs.sync_all(segment.file().file())?;
+            segment.mark_synced();
+            Ok(())
+        }
+    }
+
+    /// Cuts the log: first the later segments go, newest first, then the bytes; so a second crash in between finds
+    /// the same place again. Zeros that were only reserved count as a cut too, in the last segment.
+    fn cut(
+        &mut self,
+        segment: &Segment,
+        position: u32,
+        from_offset: i64,
+        later: &[i64],
+        reason: CutReason,
+    ) -> io::Result<Cut> {
+        let file = segment.file().file();
+        let mut truncated_bytes = file.metadata()?.len() - u64::from(position);
+        for &base_offset in later {
+            truncated_bytes += std::fs::metadata(segment_path(self.dir, base_offset, LOG_SUFFIX))?.len();
+        }
+        self.remove_segments(later)?;
+        self.fs.set_len(file, u64::from(position))?;
+        self.make_durable(segment, false)?;
+        Ok(Cut {
+            from_offset,
+            segment_base_offset: segment.base_offset(),
+            position,
+            truncated_bytes,
+            removed_segments: later.len(),
+            reason,
+        })
+    }
+
+    fn remove_segments(&self, bases: &[i64]) -> io::Result<()> {
+        for &base_offset in bases.iter().rev() {
+            for suffix in [INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, LOG_SUFFIX] {
+                match self.fs.remove_file(&segment_path(self.dir, base_offset, suffix)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        if bases.is_empty() { Ok(()) } else { self.fs.sync_dir(self.dir) }
+    }
+
+    /// The producers' state at the log end: the latest usable snapshot, and the batches after it. Snapshots that
+    /// belong to no segment, or to records that were cut, go.
+    fn producers(
+        &mut self,
+        files: &mut Files,
+        segments: &[Arc<Segment>],
+        next_offset: i64,
+    ) -> io::Result<ProducerStates> {
+        let usable_to = if self.hint.clean && self.recovered.cut.is_none() {
+            next_offset
+        } else {
+            // One past the recovery point may describe records that are gone.
+            self.hint.recovery_point.min(next_offset)
+        };
+        let mut producers = ProducerStates::default();
+        let mut from_offset = segments.first().map_or(next_offset, |first| first.base_offset());
+        while let Some(offset) = files.snapshots.pop() {
+            let path = segment_path(self.dir, offset, SNAPSHOT_SUFFIX);
+            if offset > usable_to {
+                self.fs.remove_file(&path)?;
+                continue;
+            }
+            let contents = std::fs::read(&path)?;
+            let expiration_ms = self.config.producer_id_expiration_ms;
+            match producers.load_snapshot(&contents, self.hint.now_ms, expiration_ms) {
+                Ok(()) => {
+                    from_offset = from_offset.max(offset);
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "a damaged producer snapshot is removed");
+                    self.fs.remove_file(&path)?;
+                }
+            }
+        }
+        // Older ones stay where they stand at the start of a segment, as in Kafka.
+        for &offset in &files.snapshots {
+            if !segments.iter().any(|segment| segment.base_offset() == offset) {
+                self.fs.remove_file(&segment_path(self.dir, offset, SNAPSHOT_SUFFIX))?;
+            }
+        }
+        for segment in segments {
+            let end = segment.end();
+            if end.next_offset <= from_offset || end.position == 0 {
+                continue;
+            }
+            let start =
+                segment.locate(from_offset, end.position, self.fs)?.map_or(end.position, |b| b.position);
+            let mut headers = Headers::new(segment.file(), end.position);
+            let mut position = start;
+            while let Some(header) = headers.at(position)? {
+                producers.update(&header);
+                position += header.size_in_bytes() as u32;
+            }
+        }
+        producers.expire(self.hint.now_ms, self.config.producer_id_expiration_ms);
+        Ok(producers)
+    }
+}

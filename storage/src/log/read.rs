@@ -1,0 +1,112 @@
+//! Reading: from an offset to a stretch of one segment's file, without a lock.
+
+use super::{Log, LogOffsetMetadata, Offline, SegmentList};
+use crate::segment::{LocatedBatch, Segment};
+use crate::slice::Slice;
+use std::io;
+use std::sync::Arc;
+
+/// Why a read gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Below the log start or above the log end: OFFSET_OUT_OF_RANGE.
+    #[error("offset {offset} is not in [{log_start_offset}, {log_end_offset}]")]
+    OffsetOutOfRange {
+        /// What was asked for.
+        offset: i64,
+        /// First offset that can be read.
+        log_start_offset: i64,
+        /// Offset of the next record.
+        log_end_offset: i64,
+    },
+    /// The log went offline: KAFKA_STORAGE_ERROR.
+    #[error(transparent)]
+    Offline(#[from] Offline),
+    /// A file could not be read, or a stored batch is damaged: KAFKA_STORAGE_ERROR or CORRUPT_MESSAGE.
+    #[error("reading the log")]
+    Io(#[from] io::Error),
+}
+
+impl Log {
+    /// The bytes from the batch that holds `from_offset` on: at most `max_bytes`, before `until` (the high
+    /// watermark, the last stable offset or the log end), and of one segment. As in Kafka the slice may end inside
+    /// a batch; with `min_one_batch` the first one comes whole whatever its size. At `until` it is empty.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn read(
+        &self,
+        from_offset: i64,
+        max_bytes: u32,
+        until: LogOffsetMetadata,
+        min_one_batch: bool,
+    ) -> Result<Slice, ReadError> {
+        self.inner.check_online()?;
+        let segments = self.inner.segments.load();
+        self.check_range(from_offset, &segments)?;
+        if from_offset >= until.offset || (max_bytes == 0 && !min_one_batch) {
+            return Ok(Slice::empty());
+        }
+        let Some((segment, batch, limit)) = self.find(&segments, from_offset, until)? else {
+            return Ok(Slice::empty());
+        };
+        let available = limit - batch.position;
+        let mut len = available.min(max_bytes);
+        if min_one_batch {
+            len = len.max(batch.header.size_in_bytes() as u32);
+        }
+        Ok(Slice::new(Arc::clone(segment.file()), u64::from(batch.position), len))
+    }
+
+    /// The place of an offset: of the batch that holds it, or of the first one after it. The log end has the place
+    /// of the next batch.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn locate(&self, offset: i64) -> Result<LogOffsetMetadata, ReadError> {
+        self.inner.check_online()?;
+        let segments = self.inner.segments.load();
+        self.check_range(offset, &segments)?;
+        let end = segments.end();
+        if offset >= end.offset {
+            return Ok(end);
+        }
+        Ok(self.find(&segments, offset, end)?.map_or(end, |(segment, batch, _)| LogOffsetMetadata {
+            offset,
+            segment_base_offset: segment.base_offset(),
+            position: batch.position,
+        }))
+    }
+
+    fn check_range(&self, offset: i64, segments: &SegmentList) -> Result<(), ReadError> {
+        let log_end_offset = segments.end().offset;
+        let log_start_offset = self.log_start_offset();
+        if offset < log_start_offset || offset > log_end_offset {
+            return Err(ReadError::OffsetOutOfRange { offset, log_start_offset, log_end_offset });
+        }
+        Ok(())
+    }
+
+    /// The batch that holds `offset` or the first one after it before `until`, and where in its segment the
+    /// published bytes before `until` end.
+    pub(super) fn find<'a>(
+        &self,
+        segments: &'a SegmentList,
+        offset: i64,
+        until: LogOffsetMetadata,
+    ) -> io::Result<Option<(&'a Arc<Segment>, LocatedBatch, u32)>> {
+        let first = segments.floor(offset).unwrap_or(0);
+        for segment in segments.segments.iter().skip(first) {
+            let limit = match segment.base_offset().cmp(&until.segment_base_offset) {
+                std::cmp::Ordering::Less => segment.end().position,
+                // Never beyond what is published, whatever the caller's bound says.
+                std::cmp::Ordering::Equal => until.position.min(segment.end().position),
+                std::cmp::Ordering::Greater => break,
+            };
+            if let Some(batch) = segment.locate(offset, limit, self.inner.fs())? {
+                return Ok(Some((segment, batch, limit)));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,164 @@
+//! Making a log durable: the batches first, then what makes a crash cheap.
+
+use super::{Inner, Log, LogOffsetMetadata, Offline};
+use crate::fs::{SNAPSHOT_SUFFIX, replace_file, segment_path};
+use crate::leader_epochs::LEADER_EPOCH_CHECKPOINT;
+use std::io;
+use std::sync::atomic::Ordering;
+
+impl Log {
+    /// Makes everything that is published now durable: rolled segments first, then the active one, then the
+    /// names in the directory. Moves the durable end, and the recovery point with it unless rolled segments wait
+    /// for [`Log::sync_sealed`]. Appends go on meanwhile; concurrent calls follow one another.
+    ///
+    /// # Errors
+    /// After a failed sync nobody knows what is on disk: the log goes offline and stays so.
+    pub fn sync(&self) -> Result<LogOffsetMetadata, Offline> {
+        let inner = &*self.inner;
+        let _sync = inner.sync_lock.lock();
+        inner.check_online()?;
+        inner.sync_batches().map_err(|error| inner.fail("syncing a segment", &error))
+    }
+
+    /// Finishes rolled segments (length, indexes, snapshot), makes that durable and moves the recovery point past
+    /// them. Nobody waits for it: run it in the background after an append has rolled.
+    ///
+    /// # Errors
+    /// As [`Log::sync`].
+    pub fn sync_sealed(&self) -> Result<(), Offline> {
+        let inner = &*self.inner;
+        let _sync = inner.sync_lock.lock();
+        inner.check_online()?;
+        {
+            let _extent = inner.extent_lock.lock();
+            inner.finish_sealed();
+        }
+        inner.check_online()?;
+        inner.sync_finished().map_err(|error| inner.fail("syncing a rolled segment", &error))
+    }
+
+    /// Flushes everything and closes the files' books: closing time index entry, exact lengths, snapshot, epochs,
+    /// all durable, so that the next start needs to look at nothing. Appends fail from then on; reads go on.
+    ///
+    /// # Errors
+    /// As [`Log::sync`]; the shutdown is then not a clean one.
+    pub fn close(&self) -> Result<LogOffsetMetadata, Offline> {
+        let inner = &*self.inner;
+        let _sync = inner.sync_lock.lock();
+        inner.check_online()?;
+        let _extent = inner.extent_lock.lock();
+        let active = {
+            let mut writer = inner.writer.lock();
+            writer.closed = true;
+            writer.next = None;
+            let snapshot = (writer.next_offset, writer.producers.encode_snapshot());
+            writer.active.take().map(|active| (active, snapshot))
+        };
+        inner.finish_sealed();
+        inner.check_online()?;
+        let closed = || -> io::Result<()> {
+            remove_if_there(inner, &inner.dir.join(super::prepare::NEXT_SEGMENT_NAME))?;
+            if let Some((active, (offset, snapshot))) = active {
+                drop(active.map);
+                active.segment.finish(inner.fs())?;
+                inner.write_snapshot(offset, &snapshot)?;
+                active.segment.sync_finished(inner.fs())?;
+                inner.sync_snapshot(offset)?;
+            }
+            inner.write_epochs()?;
+            inner.dir_dirty.store(true, Ordering::Release);
+            inner.sync_batches()?;
+            inner.sync_finished()
+        };
+        closed().map_err(|error| inner.fail("closing the log", &error))?;
+        Ok(self.durable_end())
+    }
+}
+
+impl Inner {
+    /// The caller holds the sync lock.
+    fn sync_batches(&self) -> io::Result<LogOffsetMetadata> {
+        let list = self.segments.load_full();
+        let end = list.end();
+        // After the list: whoever made a segment of it has set the flag before.
+        let dir_dirty = self.dir_dirty.swap(false, Ordering::AcqRel);
+        for segment in &list.segments {
+            let position = if segment.base_offset() == end.segment_base_offset {
+                end.position
+            } else {
+                segment.end().position
+            };
+            segment.sync_data(position, self.fs())?;
+        }
+        if dir_dirty {
+            self.fs().sync_dir(&self.dir)?;
+        }
+        *self.durable_end.lock() = end;
+        if list.segments.iter().rev().skip(1).all(|segment| segment.is_durable()) {
+            self.recovery_point.fetch_max(end.offset, Ordering::AcqRel);
+        }
+        Ok(end)
+    }
+
+    /// The caller holds the sync lock, and rolled segments are finished.
+    fn sync_finished(&self) -> io::Result<()> {
+        let list = self.segments.load_full();
+        let durable_end = *self.durable_end.lock();
+        let mut synced = false;
+        for pair in list.segments.windows(2) {
+            let (segment, next) = (&pair[0], &pair[1]);
+            if segment.is_durable() {
+                continue;
+            }
+            if !segment.is_finished() {
+                // Rolled after the others were finished: the next call's.
+                return Ok(());
+            }
+            self.sync_snapshot(next.base_offset())?;
+            segment.sync_finished(self.fs())?;
+            synced = true;
+        }
+        if synced {
+            self.fs().sync_dir(&self.dir)?;
+        }
+        self.write_epochs()?;
+        self.recovery_point.fetch_max(durable_end.offset, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Writes the producers' state as of `offset`, not yet durable; a torn one is told by its checksum.
+    pub(super) fn write_snapshot(&self, offset: i64, contents: &[u8]) -> io::Result<()> {
+        let file = self.fs().open_or_create(&segment_path(&self.dir, offset, SNAPSHOT_SUFFIX))?;
+        self.fs().set_len(&file, contents.len() as u64)?;
+        self.fs().write_all_at(&file, &[contents], 0)
+    }
+
+    fn sync_snapshot(&self, offset: i64) -> io::Result<()> {
+        match self.fs().open(&segment_path(&self.dir, offset, SNAPSHOT_SUFFIX)) {
+            Ok(file) => self.fs().sync_all(&file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the epochs' checkpoint, durably, when they have changed.
+    pub(super) fn write_epochs(&self) -> io::Result<()> {
+        let text = {
+            let mut writer = self.writer.lock();
+            if !writer.epochs_dirty {
+                return Ok(());
+            }
+            writer.epochs_dirty = false;
+            writer.epochs.encode()
+        };
+        replace_file(self.fs(), &self.dir.join(LEADER_EPOCH_CHECKPOINT), text.as_bytes())?;
+        self.fs().sync_dir(&self.dir)
+    }
+}
+
+pub(super) fn remove_if_there(inner: &Inner, path: &std::path::Path) -> io::Result<()> {
+    match inner.fs().remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

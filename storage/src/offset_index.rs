@@ -1,0 +1,242 @@
+//! The offset index of a segment, in Kafka's format: entries of 8 bytes, the last offset of a batch relative to
+//! the segment's base offset and the position of that batch in the segment, both big-endian.
+//!
+//! The entries of an index that grows are kept here until [`OffsetIndex::spill`] writes them, so that an append
+//! doesn't pay a system call for them; look-ups see both. What a crash takes is rebuilt from the segment.
+
+use crate::fs::Fs;
+use crate::segment::read_up_to_at;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// Bytes of an entry.
+pub const OFFSET_INDEX_ENTRY_BYTES: usize = 8;
+/// Bytes looked at in one read while searching a file.
+const SEARCH_PAGE_BYTES: usize = 4096;
+
+/// An offset and the place of the batch that ends with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OffsetPosition {
+    /// Last offset of the batch, relative to the segment's base offset.
+    pub relative_offset: u32,
+    /// Position of the batch's first byte.
+    pub position: u32,
+}
+
+impl OffsetPosition {
+    fn parse(bytes: &[u8]) -> OffsetPosition {
+        OffsetPosition {
+            relative_offset: u32::from_be_bytes(bytes[..4].try_into().expect("4 bytes")),
+            position: u32::from_be_bytes(bytes[4..8].try_into().expect("4 bytes")),
+        }
+    }
+}
+
+/// A file of entries of a fixed size that is opened at its first use.
+#[derive(Debug)]
+pub(crate) struct EntryFile {
+    path: PathBuf,
+    file: OnceLock<File>,
+}
+
+impl EntryFile {
+    pub(crate) fn new(path: PathBuf) -> EntryFile {
+        EntryFile { path, file: OnceLock::new() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file, which exists. A look-up doesn't create one: its segment may just be going.
+    pub(crate) fn file(&self, fs: &dyn Fs) -> io::Result<&File> {
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        let file = fs.open(&self.path)?;
+        Ok(self.file.get_or_init(|| file))
+    }
+
+    /// The file, created when missing.
+    pub(crate) fn file_for_writing(&self, fs: &dyn Fs) -> io::Result<&File> {
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        let file = fs.open_or_create(&self.path)?;
+        Ok(self.file.get_or_init(|| file))
+    }
+}
+
+/// The offset index of one segment. Not locked: the segment does that.
+#[derive(Debug)]
+pub struct OffsetIndex {
+    file: EntryFile,
+    /// Entries that are in the file.
+    entries_in_file: usize,
+    /// Entries after those.
+    tail: Vec<OffsetPosition>,
+}
+
+impl OffsetIndex {
+    /// An index at `path`, of which `entries_in_file` entries are there already.
+    pub fn new(path: PathBuf, entries_in_file: usize) -> OffsetIndex {
+        OffsetIndex { file: EntryFile::new(path), entries_in_file, tail: Vec::new() }
+    }
+
+    /// Path of the file.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Number of entries, written out or not.
+    pub fn entries(&self) -> usize {
+        self.entries_in_file + self.tail.len()
+    }
+
+    /// Number of entries that the file doesn't have yet.
+    pub fn tail_entries(&self) -> usize {
+        self.tail.len()
+    }
+
+    /// Adds an entry; offsets only grow.
+    pub fn append(&mut self, relative_offset: u32, position: u32) {
+        self.tail.push(OffsetPosition { relative_offset, position });
+    }
+
+    /// Writes the entries that the file doesn't have yet, without syncing.
+    pub fn spill(&mut self, fs: &dyn Fs) -> io::Result<()> {
+        if self.tail.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Vec::with_capacity(self.tail.len() * OFFSET_INDEX_ENTRY_BYTES);
+        for entry in &self.tail {
+            bytes.extend_from_slice(&entry.relative_offset.to_be_bytes());
+            bytes.extend_from_slice(&entry.position.to_be_bytes());
+        }
+        let at = (self.entries_in_file * OFFSET_INDEX_ENTRY_BYTES) as u64;
+        fs.write_all_at(self.file.file_for_writing(fs)?, &[&bytes], at)?;
+        self.entries_in_file += self.tail.len();
+        self.tail = Vec::new();
+        Ok(())
+    }
+
+    /// Writes everything out and cuts the file to the entries. An empty index has an empty file.
+    pub fn seal(&mut self, fs: &dyn Fs) -> io::Result<()> {
+        self.spill(fs)?;
+        fs.set_len(self.file.file_for_writing(fs)?, (self.entries_in_file * OFFSET_INDEX_ENTRY_BYTES) as u64)
+    }
+
+    /// Makes what was written durable.
+    pub fn sync(&self, fs: &dyn Fs) -> io::Result<()> {
+        fs.sync_all(self.file.file(fs)?)
+    }
+
+    /// The last entry whose offset is not above `relative_offset`, or `None` when there is none: the search then
+    /// starts at the segment's start.
+    pub fn lookup(&self, relative_offset: u32, fs: &dyn Fs) -> io::Result<Option<OffsetPosition>> {
+        if self.tail.first().is_some_and(|first| first.relative_offset <= relative_offset) {
+            let after = self.tail.partition_point(|entry| entry.relative_offset <= relative_offset);
+            return Ok(Some(self.tail[after - 1]));
+        }
+        if self.entries_in_file == 0 {
+            return Ok(None);
+        }
+        let found =
+            search_file(self.file.file(fs)?, OFFSET_INDEX_ENTRY_BYTES, self.entries_in_file, |entry| {
+                OffsetPosition::parse(entry).relative_offset <= relative_offset
+            })?;
+        Ok(found.map(|entry| OffsetPosition::parse(&entry)))
+    }
+
+    /// The last entry.
+    pub fn last(&self, fs: &dyn Fs) -> io::Result<Option<OffsetPosition>> {
+        self.lookup(u32::MAX, fs)
+    }
+}
+
+/// The last entry for which `not_after` holds, in a file of sorted entries: first among pages, then inside one.
+pub(crate) fn search_file(
+    file: &File,
+    entry_bytes: usize,
+    entries: usize,
+    not_after: impl Fn(&[u8]) -> bool,
+) -> io::Result<Option<Vec<u8>>> {
+    let per_page = SEARCH_PAGE_BYTES / entry_bytes;
+    let mut first = vec![0; entry_bytes];
+    let (mut low, mut high) = (0, entries.div_ceil(per_page)); // the page is in [low, high)
+    while low + 1 < high {
+        let middle = low.midpoint(high);
+        read_entries(file, &mut first, middle * per_page * entry_bytes)?;
+        if not_after(&first) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    let from = low * per_page;
+    let mut page = vec![0; (entries - from).min(per_page) * entry_bytes];
+    read_entries(file, &mut page, from * entry_bytes)?;
+    let (mut low, mut high) = (0, page.len() / entry_bytes); // number of entries for which it holds
+    while low < high {
+        let middle = low.midpoint(high);
+        if not_after(&page[middle * entry_bytes..][..entry_bytes]) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low.checked_sub(1).map(|at| page[at * entry_bytes..][..entry_bytes].to_vec()))
+}
+
+fn read_entries(file: &File, buffer: &mut [u8], at: usize) -> io::Result<()> {
+    if read_up_to_at(file, buffer, at as u64)? < buffer.len() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "an index is shorter than its entries"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::RealFs;
+
+    #[test]
+    fn lookups_see_the_file_and_the_tail() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("00000000000000000000.index");
+        let mut index = OffsetIndex::new(path.clone(), 0);
+        assert_eq!(index.lookup(5, &RealFs).unwrap(), None);
+        for i in 0..3000u32 {
+            index.append(i * 10 + 9, i * 100);
+            if i == 1234 || i == 2500 {
+                index.spill(&RealFs).unwrap();
+            }
+        }
+        for target in (0..30_050).step_by(7) {
+            let expected = (target >= 9)
+                .then(|| ((target - 9) / 10).min(2999))
+                .map(|i| OffsetPosition { relative_offset: i * 10 + 9, position: i * 100 });
+            assert_eq!(index.lookup(target, &RealFs).unwrap(), expected, "{target}");
+        }
+        assert_eq!(index.last(&RealFs).unwrap().unwrap().position, 299_900);
+        index.seal(&RealFs).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), 3000 * 8);
+        assert_eq!(&bytes[8..16], &[0, 0, 0, 19, 0, 0, 0, 100]);
+        let reopened = OffsetIndex::new(path, 3000);
+        assert_eq!(reopened.lookup(25, &RealFs).unwrap().unwrap().position, 100);
+    }
+
+    #[test]
+    fn sealing_cuts_what_lies_beyond() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("i");
+        std::fs::write(&path, [7; 800]).unwrap();
+        let mut index = OffsetIndex::new(path.clone(), 0);
+        index.append(1, 0);
+        index.seal(&RealFs).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [0, 0, 0, 1, 0, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,477 @@
+//! One segment of a log: its file, its indexes and how far it is published.
+//!
+//! The end of what readers may see is one atomic word, offset and position together, stored (Release) after the
+//! bytes are complete. A reader that loads it (Acquire) therefore sees whole batches, and an offset and a
+//! position that belong together, without a lock.
+
+use crate::batch::{BatchHeader, HEADER_SIZE_BYTES, NO_TIMESTAMP};
+use crate::fs::{Fs, INDEX_SUFFIX, TIME_INDEX_SUFFIX, segment_path};
+use crate::offset_index::{OFFSET_INDEX_ENTRY_BYTES, OffsetIndex};
+use crate::time_index::{TIME_INDEX_ENTRY_BYTES, TimeIndex, TimestampEntry};
+use parking_lot::RwLock;
+use rustix::io::ReadWriteFlags;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// The kernel's default read-ahead: what one look at the page cache stands for.
+const READ_AHEAD_BYTES: usize = 128 * 1024;
+/// Bytes read at once while going from batch header to batch header.
+const HEADER_WINDOW_BYTES: usize = 4096;
+/// Index entries kept in memory before they are written to their files.
+const SPILL_ENTRIES: usize = 256;
+
+/// The open file of a segment.
+#[derive(Debug)]
+pub struct SegmentFile {
+    file: File,
+    base_offset: i64,
+}
+
+impl SegmentFile {
+    pub(crate) fn new(file: File, base_offset: i64) -> SegmentFile {
+        SegmentFile { file, base_offset }
+    }
+
+    /// The descriptor, for sendfile.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Base offset of the segment.
+    pub fn base_offset(&self) -> i64 {
+        self.base_offset
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Fills `buffer` from `position` on.
+    ///
+    /// # Errors
+    /// What pread says; `UnexpectedEof` when the file ends before.
+    pub fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, position)
+    }
+
+    /// Whether `[position, position + len)` is in the page cache, as one byte per read-ahead window tells
+    /// (preadv2 with RWF_NOWAIT); `false` where that isn't supported.
+    pub fn resident(&self, position: u64, len: usize) -> bool {
+        let mut byte = [0];
+        let mut probe = |at: usize| {
+            let buffer = &mut [IoSliceMut::new(&mut byte)];
+            let read = rustix::io::preadv2(&self.file, buffer, position + at as u64, ReadWriteFlags::NOWAIT);
+            matches!(read, Ok(1))
+        };
+        (0..len).step_by(READ_AHEAD_BYTES).all(&mut probe) && (len == 0 || probe(len - 1))
+    }
+}
+
+/// Reads until `buffer` is full or the file ends; gives the number of bytes.
+pub(crate) fn read_up_to_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], position + filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// A batch found in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LocatedBatch {
+    pub position: u32,
+    pub header: BatchHeader,
+}
+
+impl LocatedBatch {
+    pub(crate) fn end_position(&self) -> u32 {
+        self.position + self.header.size_in_bytes() as u32
+    }
+}
+
+/// Offset and position of the end of what is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentEnd {
+    pub next_offset: i64,
+    pub position: u32,
+}
+
+#[derive(Debug)]
+struct Indexes {
+    offset: OffsetIndex,
+    time: TimeIndex,
+    /// Largest timestamp so far, and the last offset of the first batch that has it.
+    max_timestamp: Option<TimestampEntry>,
+}
+
+/// One segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    base_offset: i64,
+    file: Arc<SegmentFile>,
+    /// Next offset relative to the base offset in the upper half, position in the lower.
+    end: AtomicU64,
+    /// Position up to which the file is known to be on disk.
+    synced_position: AtomicU32,
+    /// Trimmed and its indexes written.
+    finished: AtomicBool,
+    /// Finished, and all of it on disk.
+    durable: AtomicBool,
+    indexes: RwLock<Indexes>,
+    created_ms: i64,
+}
+
+/// How a segment starts out when it is opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SegmentState {
+    pub end: SegmentEnd,
+    pub offset_index_entries: usize,
+    pub time_index_entries: usize,
+    pub max_timestamp: Option<TimestampEntry>,
+    pub created_ms: i64,
+}
+
+impl Segment {
+    pub(crate) fn new(
+        dir: &Path,
+        base_offset: i64,
+        file: File,
+        state: SegmentState,
+        fs: &dyn Fs,
+    ) -> io::Result<Segment> {
+        let time =
+            TimeIndex::open(segment_path(dir, base_offset, TIME_INDEX_SUFFIX), state.time_index_entries, fs)?;
+        let max_timestamp = state.max_timestamp.or(time.last());
+        Ok(Segment {
+            base_offset,
+            file: Arc::new(SegmentFile::new(file, base_offset)),
+            end: AtomicU64::new(pack(base_offset, state.end)),
+            synced_position: AtomicU32::new(0),
+            finished: AtomicBool::new(false),
+            durable: AtomicBool::new(false),
+            indexes: RwLock::new(Indexes {
+                offset: OffsetIndex::new(
+                    segment_path(dir, base_offset, INDEX_SUFFIX),
+                    state.offset_index_entries,
+                ),
+                time,
+                max_timestamp,
+            }),
+            created_ms: state.created_ms,
+        })
+    }
+
+    /// A segment without a batch.
+    pub(crate) fn empty(
+        dir: &Path,
+        base_offset: i64,
+        file: File,
+        now_ms: i64,
+        fs: &dyn Fs,
+    ) -> io::Result<Segment> {
+        let state = SegmentState {
+            end: SegmentEnd { next_offset: base_offset, position: 0 },
+            offset_index_entries: 0,
+            time_index_entries: 0,
+            max_timestamp: None,
+            created_ms: now_ms,
+        };
+        Segment::new(dir, base_offset, file, state, fs)
+    }
+
+    pub(crate) fn base_offset(&self) -> i64 {
+        self.base_offset
+    }
+
+    pub(crate) fn file(&self) -> &Arc<SegmentFile> {
+        &self.file
+    }
+
+    pub(crate) fn created_ms(&self) -> i64 {
+        self.created_ms
+    }
+
+    /// What readers may see.
+    pub(crate) fn end(&self) -> SegmentEnd {
+        unpack(self.base_offset, self.end.load(Ordering::Acquire))
+    }
+
+    /// Lets readers see everything before `end`. The bytes and index entries are complete.
+    pub(crate) fn publish(&self, end: SegmentEnd) {
+        self.end.store(pack(self.base_offset, end), Ordering::Release);
+    }
+
+    /// Whether `offset` can be written relative to the base offset, as Kafka's indexes need it.
+    pub(crate) fn can_hold(&self, offset: i64) -> bool {
+        offset.checked_sub(self.base_offset).is_some_and(|relative| i32::try_from(relative).is_ok())
+    }
+
+    /// An index has no room for another entry; the time index keeps one for the roll.
+    pub(crate) fn index_is_full(&self, max_index_bytes: u32) -> bool {
+        let indexes = self.indexes.read();
+        indexes.offset.entries() >= max_index_bytes as usize / OFFSET_INDEX_ENTRY_BYTES
+            || indexes.time.entries() + 1 >= max_index_bytes as usize / TIME_INDEX_ENTRY_BYTES
+    }
+
+    /// Notes a batch that was written at `position`, and adds index entries for it when `add_entry`.
+    pub(crate) fn index_batch(
+        &self,
+        last_offset: i64,
+        max_timestamp_ms: i64,
+        position: u32,
+        add_entry: bool,
+        fs: &dyn Fs,
+    ) -> io::Result<()> {
+        let relative_offset = (last_offset - self.base_offset) as u32;
+        let mut indexes = self.indexes.write();
+        let indexes = &mut *indexes;
+        if max_timestamp_ms > indexes.max_timestamp.map_or(NO_TIMESTAMP, |max| max.timestamp_ms) {
+            indexes.max_timestamp = Some(TimestampEntry { timestamp_ms: max_timestamp_ms, relative_offset });
+        }
+        if add_entry {
+            indexes.offset.append(relative_offset, position);
+            if let Some(max) = indexes.max_timestamp {
+                indexes.time.maybe_append(max);
+            }
+            if indexes.offset.tail_entries() >= SPILL_ENTRIES {
+                indexes.offset.spill(fs)?;
+                indexes.time.spill(fs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Largest timestamp, and the last offset of the first batch that has it.
+    pub(crate) fn max_timestamp(&self) -> Option<(i64, i64)> {
+        let max = self.indexes.read().max_timestamp?;
+        Some((max.timestamp_ms, self.base_offset + i64::from(max.relative_offset)))
+    }
+
+    /// Largest timestamp of the first batch, which decides when the segment is rolled by time; `None` when
+    /// there is no batch.
+    pub(crate) fn first_batch_timestamp(&self) -> io::Result<Option<i64>> {
+        let end = self.end();
+        if end.position == 0 {
+            return Ok(None);
+        }
+        let mut headers = Headers::new(&self.file, end.position);
+        Ok(headers.at(0)?.map(|header| header.max_timestamp))
+    }
+
+    /// Writes the closing time index entry and both indexes, and cuts the file to its batches. No append and no
+    /// map may touch the segment any more.
+    pub(crate) fn finish(&self, fs: &dyn Fs) -> io::Result<()> {
+        if self.finished.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut indexes = self.indexes.write();
+        let indexes = &mut *indexes;
+        if let Some(max) = indexes.max_timestamp {
+            indexes.time.maybe_append(max);
+        }
+        indexes.offset.seal(fs)?;
+        indexes.time.seal(fs)?;
+        let len = u64::from(self.end().position);
+        if self.file.file.metadata()?.len() != len {
+            fs.set_len(&self.file.file, len)?;
+        }
+        self.finished.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Makes the batches before `position` durable; they are published. Cheap when they are already.
+    pub(crate) fn sync_data(&self, position: u32, fs: &dyn Fs) -> io::Result<()> {
+        if self.synced_position.load(Ordering::Acquire) < position {
+            fs.sync_data(&self.file.file)?;
+            self.synced_position.fetch_max(position, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+
+    /// Makes a finished segment durable with its length and its indexes.
+    pub(crate) fn sync_finished(&self, fs: &dyn Fs) -> io::Result<()> {
+        debug_assert!(self.is_finished());
+        fs.sync_all(&self.file.file)?;
+        let indexes = self.indexes.read();
+        indexes.offset.sync(fs)?;
+        indexes.time.sync(fs)?;
+        drop(indexes);
+        self.mark_durable();
+        Ok(())
+    }
+
+    pub(crate) fn is_durable(&self) -> bool {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// The segment is on disk as it is: found so at a clean start, or just synced.
+    pub(crate) fn mark_durable(&self) {
+        self.synced_position.fetch_max(self.end().position, Ordering::AcqRel);
+        self.finished.store(true, Ordering::Release);
+        self.durable.store(true, Ordering::Release);
+    }
+
+    /// The batches up to the published end are on disk, though the segment may grow.
+    pub(crate) fn mark_synced(&self) {
+        self.synced_position.fetch_max(self.end().position, Ordering::AcqRel);
+    }
+
+    /// The batch that holds `offset`, or the first one after it, before `limit` (a position at the end of a
+    /// published batch). `None` when there is none.
+    pub(crate) fn locate(&self, offset: i64, limit: u32, fs: &dyn Fs) -> io::Result<Option<LocatedBatch>> {
+        let from = if offset <= self.base_offset { 0 } else { self.index_position(offset, fs)? };
+        let mut headers = Headers::new(&self.file, limit);
+        let mut position = from;
+        while let Some(header) = headers.at(position)? {
+            let found = LocatedBatch { position, header };
+            if header.last_offset() >= offset {
+                return Ok(Some(found));
+            }
+            position = found.end_position();
+        }
+        Ok(None)
+    }
+
+    /// Whether the last entries of the indexes point into the segment, and the last batch of the offset index is
+    /// where it says.
+    pub(crate) fn indexes_agree(&self, fs: &dyn Fs) -> io::Result<bool> {
+        let end = self.end();
+        let indexes = self.indexes.read();
+        let reach = u64::from(i32::MAX as u32);
+        if indexes.time.last().is_some_and(|last| u64::from(last.relative_offset) > reach) {
+            return Ok(false);
+        }
+        let Some(last) = indexes.offset.last(fs)? else { return Ok(true) };
+        if last.position >= end.position {
+            return Ok(false);
+        }
+        match Headers::new(&self.file, end.position).at(last.position) {
+            Ok(Some(header)) => {
+                Ok(header.last_offset() == self.base_offset + i64::from(last.relative_offset))
+            }
+            Ok(None) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The last batch, found from the last index entry on.
+    ///
+    /// # Errors
+    /// `InvalidData` when the batches don't end with the published bytes.
+    pub(crate) fn last_batch(&self, fs: &dyn Fs) -> io::Result<Option<BatchHeader>> {
+        let mut position = self.indexes.read().offset.last(fs)?.map_or(0, |entry| entry.position);
+        let mut headers = Headers::new(&self.file, self.end().position);
+        let mut last = None;
+        while let Some(header) = headers.at(position)? {
+            position += header.size_in_bytes() as u32;
+            last = Some(header);
+        }
+        Ok(last)
+    }
+
+    /// The position from which a search for `offset` starts.
+    fn index_position(&self, offset: i64, fs: &dyn Fs) -> io::Result<u32> {
+        let relative = u32::try_from(offset - self.base_offset).unwrap_or(u32::MAX);
+        Ok(self.indexes.read().offset.lookup(relative, fs)?.map_or(0, |entry| entry.position))
+    }
+
+    /// Position at which a search for the first record at or after `timestamp_ms` and `offset` starts.
+    pub(crate) fn time_position(&self, timestamp_ms: i64, offset: i64, fs: &dyn Fs) -> io::Result<u32> {
+        let indexes = self.indexes.read();
+        let at_time = indexes.time.lookup(timestamp_ms, fs)?.map_or(0, |entry| entry.relative_offset);
+        let at_offset = u32::try_from((offset - self.base_offset).max(0)).unwrap_or(u32::MAX);
+        Ok(indexes.offset.lookup(at_time.max(at_offset), fs)?.map_or(0, |entry| entry.position))
+    }
+}
+
+/// Goes from batch header to batch header below a position.
+pub(crate) struct Headers<'a> {
+    file: &'a SegmentFile,
+    limit: u32,
+    window: [u8; HEADER_WINDOW_BYTES],
+    window_position: u32,
+    window_len: usize,
+}
+
+impl<'a> Headers<'a> {
+    pub(crate) fn new(file: &'a SegmentFile, limit: u32) -> Headers<'a> {
+        Headers { file, limit, window: [0; HEADER_WINDOW_BYTES], window_position: 0, window_len: 0 }
+    }
+
+    /// The header at `position`, `None` at the limit.
+    ///
+    /// # Errors
+    /// `InvalidData` when what lies there is no batch that ends before the limit.
+    pub(crate) fn at(&mut self, position: u32) -> io::Result<Option<BatchHeader>> {
+        if position >= self.limit {
+            return Ok(None);
+        }
+        let inside = position.checked_sub(self.window_position).map(|from| from as usize);
+        let from = match inside {
+            Some(from) if from + HEADER_SIZE_BYTES <= self.window_len => from,
+            _ => {
+                let len = HEADER_WINDOW_BYTES.min((self.limit - position) as usize);
+                self.window_len =
+                    read_up_to_at(&self.file.file, &mut self.window[..len], u64::from(position))?;
+                self.window_position = position;
+                0
+            }
+        };
+        let header = BatchHeader::parse(&self.window[from..self.window_len])
+            .map_err(|error| invalid_data(position, &error.to_string()))?;
+        let left = (self.limit - position) as usize;
+        if header.size_in_bytes() > left {
+            return Err(invalid_data(
+                position,
+                &format!("a batch of {} bytes where {left} are left", header.size_in_bytes()),
+            ));
+        }
+        Ok(Some(header))
+    }
+}
+
+fn invalid_data(position: u32, what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("at position {position}: {what}"))
+}
+
+fn pack(base_offset: i64, end: SegmentEnd) -> u64 {
+    // Offsets in a segment lie within i32::MAX of its base, so the next one fits; a gap left by compaction
+    // before the next segment may not, and then only says that everything lies before.
+    let relative = u32::try_from(end.next_offset - base_offset).unwrap_or(u32::MAX);
+    u64::from(relative) << 32 | u64::from(end.position)
+}
+
+fn unpack(base_offset: i64, packed: u64) -> SegmentEnd {
+    SegmentEnd { next_offset: base_offset + (packed >> 32) as i64, position: packed as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_survives_packing() {
+        for end in [
+            SegmentEnd { next_offset: 1000, position: 0 },
+            SegmentEnd { next_offset: 1000 + i64::from(i32::MAX) + 1, position: i32::MAX as u32 },
+        ] {
+            assert_eq!(unpack(1000, pack(1000, end)), end);
+        }
+    }
+}
