@@ -1,11 +1,22 @@
 //! The broker: what every request can reach, its start and its stop.
 
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::meta::Metadata;
-use crate::net::listener::Listener;
+use crate::meta::{Metadata, MetadataError};
+use crate::metrics::Metrics;
+use crate::net::budget::RequestBudget;
+use crate::net::listener::{self, BindError, ConnectionLimits, Listener};
+use crate::net::thread::{self, NetworkHandle};
+use crate::net::violations::Violations;
 use crate::partitions::PartitionManager;
 
 /// What every request can reach. One per process, or one per test.
@@ -24,6 +35,41 @@ pub struct Broker {
     pub listeners: Vec<Arc<Listener>>,
     /// Runs what may take long.
     pub blocking: BlockingPool,
+    /// Memory that requests may hold.
+    pub request_budget: Arc<RequestBudget>,
+    /// `max.connections` and `max.connections.per.ip`.
+    pub connection_limits: Arc<ConnectionLimits>,
+    /// The log lines about clients that break the rules.
+    pub violations: Violations,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Starting, ready or stopping.
+    pub lifecycle: Lifecycle,
+}
+
+/// Whether requests are taken.
+#[derive(Default)]
+pub struct Lifecycle(AtomicU8);
+
+impl Lifecycle {
+    const READY: u8 = 1;
+    const STOPPING: u8 = 2;
+
+    /// Logs are recovered and connections are accepted.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::READY
+    }
+
+    /// The broker stops: a request that only waits answers with what it has. Every connection is woken to see it.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::STOPPING
+    }
+
+    fn set(&self, state: u8) {
+        self.0.store(state, Ordering::SeqCst);
+    }
 }
 
 /// A small pool of threads for whatever may hold a thread for more than about a millisecond: cold reads, work on
@@ -57,6 +103,177 @@ impl BlockingPool {
                     Err(_) => panic!("the blocking pool is gone"),
                 },
             }
+        }
+    }
+}
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The metadata cannot be opened.
+    #[error("the metadata cannot be opened: {0}")]
+    Metadata(#[from] MetadataError),
+    /// The system refused a thread, a directory or a descriptor.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The system's error.
+        error: io::Error,
+    },
+}
+
+/// Why a broker did not stop cleanly. Its logs are recovered at the next start.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// The shutdown timeout has passed.
+    #[error("the broker did not stop within {0:?}")]
+    Timeout(Duration),
+    /// A thread of the broker panicked.
+    #[error("a thread of the broker panicked")]
+    Panic,
+}
+
+/// A broker that runs.
+pub struct BrokerHandle {
+    broker: Arc<Broker>,
+    stop: oneshot::Sender<()>,
+    control: JoinHandle<()>,
+}
+
+/// Threads of the blocking pool.
+const BLOCKING_THREADS: usize = 16;
+
+/// Starts a broker and returns once it accepts connections.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
+    let io_error = |what| move |error| StartError::Io { what, error };
+    raise_descriptor_limit();
+    let config = Arc::new(config);
+    let mut listeners = Vec::new();
+    let mut sockets = Vec::new();
+    for listener in &config.listeners {
+        let (listener, bound) = listener::bind(listener, &config)?;
+        let listener = Arc::new(listener);
+        sockets.extend(bound.into_iter().map(|socket| (socket, Arc::clone(&listener))));
+        listeners.push(listener);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("blocking")
+        .build()
+        .map_err(io_error("the runtime cannot be built"))?;
+    std::fs::create_dir_all(&config.log_dir).map_err(io_error("the data directory cannot be made"))?;
+    let (metadata, _topics) = Metadata::open(&config.log_dir)?;
+    let broker = Arc::new(Broker {
+        cluster_id: config.cluster_id.clone().unwrap_or_default(),
+        metadata: Arc::new(metadata),
+        partitions: Arc::new(PartitionManager::default()),
+        clock: Clock::default(),
+        listeners,
+        blocking: BlockingPool::new(runtime.handle().clone()),
+        request_budget: RequestBudget::new(config.queued_max_request_bytes),
+        connection_limits: ConnectionLimits::new(&config),
+        violations: Violations::default(),
+        metrics: Metrics::default(),
+        lifecycle: Lifecycle::default(),
+        config,
+    });
+    let (handles, threads): (Vec<NetworkHandle>, Vec<_>) = (0..broker.config.num_network_threads.max(1))
+        .map(|index| thread::spawn(index, &broker))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(io_error("a network thread cannot be started"))?
+        .into_iter()
+        .unzip();
+    let (stop, stopped) = oneshot::channel();
+    let control = Control { broker: Arc::clone(&broker), handles: handles.into(), threads };
+    broker.lifecycle.set(Lifecycle::READY);
+    let control = std::thread::Builder::new()
+        .name("control".into())
+        .spawn(move || runtime.block_on(control.run(sockets, stopped)))
+        .map_err(io_error("the control thread cannot be started"))?;
+    Ok(BrokerHandle { broker, stop, control })
+}
+
+impl BrokerHandle {
+    /// The broker itself.
+    #[must_use]
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// The first address that is bound.
+    ///
+    /// # Panics
+    /// Never: a broker has a listener.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.broker.listeners[0].bound[0]
+    }
+
+    /// Stops: no new connections, answers to what was read, logs synced, the clean-shutdown mark.
+    ///
+    /// # Errors
+    /// See [`StopError`].
+    pub fn shutdown(self) -> Result<(), StopError> {
+        let timeout = Duration::from_millis(self.broker.config.shutdown_timeout_ms);
+        let deadline = Instant::now() + timeout;
+        let _ = self.stop.send(());
+        while !self.control.is_finished() {
+            if Instant::now() >= deadline {
+                return Err(StopError::Timeout(timeout));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.control.join().map_err(|_| StopError::Panic)
+    }
+}
+
+/// What the control thread runs: everything that is not on the way of a record.
+struct Control {
+    broker: Arc<Broker>,
+    handles: Arc<[NetworkHandle]>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Control {
+    async fn run(self, sockets: Vec<(TcpListener, Arc<Listener>)>, stopped: oneshot::Receiver<()>) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for (socket, listener) in sockets {
+            match tokio::net::TcpListener::from_std(socket) {
+                Ok(socket) => {
+                    let (broker, handles) = (Arc::clone(&self.broker), Arc::clone(&self.handles));
+                    tasks.spawn(listener::accept(socket, listener, broker, handles));
+                }
+                Err(error) => tracing::error!(listener = listener.name, %error, "cannot accept"),
+            }
+        }
+        let _ = stopped.await;
+        self.broker.lifecycle.set(Lifecycle::STOPPING);
+        tasks.shutdown().await;
+        for handle in self.handles.iter() {
+            handle.drain();
+        }
+        for thread in self.threads {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+/// Every connection and every segment takes a descriptor, and the soft limit is 1,024 on many machines.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the limit on open files stays as it is");
         }
     }
 }

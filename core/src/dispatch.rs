@@ -5,20 +5,21 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use fluxmq_protocol::messages::ApiKey;
-use fluxmq_protocol::{Decodable, Encodable, StrBytes, decode, parts};
+use fluxmq_protocol::{Decodable, Encodable, StrBytes, decode, header, parts};
 
 use crate::broker::Broker;
 use crate::handlers;
 use crate::net::listener::Listener;
 
 /// A complete response frame: the length, the header and the body, with slices of segment files in between.
-pub type Response = parts::Parts<std::convert::Infallible>;
+pub type Response = parts::Parts<fluxmq_storage::slice::Slice>;
 
 /// A response that is not ready yet. It must end by its own deadline.
 pub type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -207,4 +208,53 @@ const INDEX: [u8; HIGHEST_KEY + 1] = {
 pub fn row_of(api_key: i16) -> Option<usize> {
     let row = *INDEX.get(usize::try_from(api_key).ok()?)?;
     (row != ABSENT).then_some(usize::from(row))
+}
+
+/// Parses a frame's header and has its handler do it. Gives the row of the API along with the outcome; the row is
+/// without meaning when the outcome is a close.
+pub fn request(connection: &Arc<ConnectionInfo>, frame: Bytes, received_at: Instant) -> (usize, Outcome) {
+    let head = match header::parse(frame) {
+        Ok(head) => head,
+        Err(error) => {
+            let unsupported = error.prefix().filter(|prefix| !is_served(prefix.api_key, prefix.api_version));
+            return match unsupported {
+                Some(prefix) => {
+                    unsupported_version(prefix.api_key, prefix.api_version, prefix.correlation_id)
+                }
+                None => (0, Outcome::Close(CloseReason::Malformed(error.to_string()))),
+            };
+        }
+    };
+    let Some(row) = row_of(head.api_key as i16).filter(|_| is_served(head.api_key as i16, head.api_version))
+    else {
+        return unsupported_version(head.api_key as i16, head.api_version, head.correlation_id);
+    };
+    let context = RequestContext {
+        connection: Arc::clone(connection),
+        api_key: head.api_key,
+        api_version: head.api_version,
+        correlation_id: head.correlation_id,
+        client_id: head.client_id,
+        received_at,
+    };
+    let handler = TABLE[row].handler;
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| handler(&context, head.body)))
+        .unwrap_or(Outcome::Close(CloseReason::Panic));
+    (row, outcome)
+}
+
+/// Whether a request of this key and version has a handler.
+fn is_served(api_key: i16, api_version: i16) -> bool {
+    row_of(api_key)
+        .is_some_and(|row| (TABLE[row].min_version..=TABLE[row].max_version).contains(&api_version))
+}
+
+/// As Kafka: an answer in v0 for ApiVersions, a closed connection for everything else.
+fn unsupported_version(api_key: i16, api_version: i16, correlation_id: i32) -> (usize, Outcome) {
+    match row_of(api_key) {
+        Some(row) if TABLE[row].key == ApiKey::ApiVersions => {
+            (row, handlers::api_versions::unsupported_version(correlation_id))
+        }
+        _ => (0, Outcome::Close(CloseReason::UnsupportedVersion { api_key, api_version })),
+    }
 }

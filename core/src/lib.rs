@@ -9,5 +9,6 @@ pub mod dispatch;
 pub mod error;
 pub mod handlers;
 pub mod meta;
+pub mod metrics;
 pub mod net;
 pub mod partitions;

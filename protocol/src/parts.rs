@@ -54,6 +54,12 @@ impl<S> Parts<S> {
         self.total_bytes
     }
 
+    /// How many of the frame's bytes lie in memory.
+    pub fn memory_bytes(&self) -> usize {
+        let in_memory = |part: &Part<S>| if let Part::Bytes(bytes) = part { bytes.len() } else { 0 };
+        self.head.len() + self.rest.iter().map(in_memory).sum::<usize>()
+    }
+
     /// The first part, and those behind it.
     pub fn into_head_and_rest(self) -> (Bytes, Vec<Part<S>>) {
         (self.head, self.rest)
@@ -202,6 +208,7 @@ mod tests {
         let rest = vec![Part::Slice { slice: 'a', len_bytes: 10 }, Part::Bytes(Bytes::from_static(b"tail"))];
         let parts = Parts::new(head.clone(), rest.clone());
         assert_eq!(parts.total_bytes(), 18);
+        assert_eq!(parts.memory_bytes(), 8);
         let all: Vec<_> = parts.into_iter().collect();
         assert_eq!(all, [Part::Bytes(head), rest[0].clone(), rest[1].clone()]);
     }

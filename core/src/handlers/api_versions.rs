@@ -10,7 +10,7 @@ use fluxmq_protocol::messages::api_versions_response::ApiVersion;
 use fluxmq_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use fluxmq_protocol::parts;
 
-use crate::dispatch::{self, CloseReason, Outcome, RequestContext, Response};
+use crate::dispatch::{self, CloseReason, Outcome, RequestContext};
 
 /// Answers with the table's ranges, or INVALID_REQUEST when the client gives itself a name that Kafka refuses.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
@@ -27,16 +27,15 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
 }
 
 /// The answer, in v0, to a version of ApiVersions that is not served: UNSUPPORTED_VERSION and the versions that are.
-///
-/// # Errors
-/// [`CloseReason::Malformed`] when the response cannot be encoded, which v0 always can.
-pub fn unsupported_version(correlation_id: i32) -> Result<Response, CloseReason> {
+pub fn unsupported_version(correlation_id: i32) -> Outcome {
     let own_range = dispatch::TABLE.iter().filter(|api| api.key == ApiKey::ApiVersions).map(range).collect();
     let response = ApiVersionsResponse::default()
         .with_error_code(ErrorCode::UnsupportedVersion.code())
         .with_api_keys(own_range);
-    parts::encode(ApiKey::ApiVersions, 0, correlation_id, &response)
-        .map_err(|error| CloseReason::Malformed(error.to_string()))
+    match parts::encode(ApiKey::ApiVersions, 0, correlation_id, &response) {
+        Ok(response) => Outcome::Ready(response),
+        Err(error) => Outcome::Close(CloseReason::Malformed(error.to_string())),
+    }
 }
 
 fn range(api: &dispatch::Api) -> ApiVersion {
