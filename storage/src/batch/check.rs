@@ -1,10 +1,13 @@
 //! What a broker checks before it appends a producer's batch, in the order in which Kafka does, so that a batch
 //! with several faults gets Kafka's error.
 
+use super::convert::rebuild;
 use super::header::{
-    BatchHeader, HEADER_SIZE_BYTES, HeaderError, LENGTH_AT, MAGIC_AT, MAGIC_V2, TimestampType, crc_of_batch,
+    BatchHeader, HEADER_SIZE_BYTES, HeaderError, LENGTH_AT, LOG_OVERHEAD_BYTES, MAGIC_AT, MAGIC_V2,
+    NO_TIMESTAMP, TIMESTAMP_TYPE_MASK, TimestampType, crc_of_batch,
 };
-use crate::codec::Codec;
+use super::records::{OpenedBatch, RecordsError};
+use crate::codec::{Codec, CodecError};
 use bytes::Bytes;
 
 /// Fewest bytes that `batch_length` may count: those of a message in format v0, the smallest that ever was.
@@ -184,12 +187,26 @@ pub enum BatchError {
     /// Timestamps out of bounds, or not the producer's to set: INVALID_TIMESTAMP, with the records at fault.
     #[error("One or more records have been rejected due to invalid timestamp")]
     InvalidTimestamp(Vec<RecordError>),
+    /// Records without the key that a compacted topic needs: INVALID_RECORD, with the records at fault.
+    #[error("One or more records have been rejected due to {} record errors in total", .0.len())]
+    InvalidRecords(Vec<RecordError>),
+    /// The bytes of the records are none: INVALID_RECORD.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// The records don't decompress, or to more than is allowed: UNKNOWN_SERVER_ERROR in Kafka.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
 }
 
+/// Most records that an error names; a batch can hold 150,000 records, and one is enough for a producer to fail.
+pub const MAX_RECORD_ERRORS: usize = 1000;
+
 /// Checks the records of one partition in a Produce request: that they are exactly one v2 batch, whole, unchanged
-/// on the way and within `rules`. What comes back shares `records`' memory.
+/// on the way and within `rules`. What comes back shares `records`' memory, unless the header had to be corrected.
 ///
-/// As in Kafka, an incomplete batch behind the first is dropped, not refused.
+/// Uncompressed records are read to the last one, as Kafka does. Compressed ones are opened only where
+/// [`needs_opening`] says so. As in Kafka, a wrong max timestamp in the header of a batch that was looked into is
+/// corrected, and an incomplete batch behind the first is dropped, not refused.
 ///
 /// # Errors
 /// The first fault in Kafka's order.
@@ -226,13 +243,133 @@ pub fn check(records: &Bytes, rules: &BatchRules) -> Result<CheckedBatch, BatchE
         return Err(BatchError::UnknownCodec((header.attributes & 7) as u8));
     }
     check_shape(&header)?;
-    check_timestamps(&header, rules)?;
-    Ok(CheckedBatch { bytes: batch, header })
+    let batch = CheckedBatch { bytes: batch, header };
+    check_records(batch, rules)
+}
+
+/// Whether [`check`] or [`super::convert`] of these records will decompress them, which takes long enough (some
+/// milliseconds for 1 MB) that a network thread must not do it. Looks at the header only, and says `false` for what
+/// `check` refuses at once.
+///
+/// That is so when a compressed batch meets a compacted topic (every record needs a key), a
+/// `message.timestamp.before.max.ms` (the header doesn't tell the oldest record), a max timestamp out of bounds (the
+/// answer names the records), or another `compression.type`. An uncompressed batch is only compressed, never
+/// decompressed, and that too belongs elsewhere.
+pub fn needs_opening(records: &[u8], rules: &BatchRules) -> bool {
+    let Ok(header) = BatchHeader::parse(records) else { return false };
+    let converts = match rules.compression {
+        CompressionRule::Producer => false,
+        CompressionRule::Codec { codec, .. } => header.codec() != Some(codec),
+    };
+    converts || (header.codec() != Some(Codec::None) && asks_for_records(&header, rules))
+}
+
+/// Whether the header leaves a question that only the records answer.
+fn asks_for_records(header: &BatchHeader, rules: &BatchRules) -> bool {
+    if rules.keys_required {
+        return true;
+    }
+    // Where the header speaks for every record, it answers everything.
+    rules.timestamp_type == TimestampType::CreateTime
+        && header.timestamp_type() == TimestampType::CreateTime
+        && (rules.before_max_ms != i64::MAX
+            || (header.max_timestamp != NO_TIMESTAMP
+                && timestamp_is_out_of_range(header.max_timestamp, rules)))
+}
+
+fn check_records(batch: CheckedBatch, rules: &BatchRules) -> Result<CheckedBatch, BatchError> {
+    let header = *batch.header();
+    if header.timestamp_type() == TimestampType::LogAppendTime {
+        check_append_time_from_producer(&header, rules)?;
+    }
+    let is_compressed = header.codec() != Some(Codec::None);
+    if is_compressed && !asks_for_records(&header, rules) {
+        return Ok(with_timestamps(batch, rules, header.max_timestamp));
+    }
+    let opened = batch.open(rules.max_decompressed_bytes)?;
+    let found = read_records(&opened, rules)?;
+    if is_compressed && !found.numbered_from_0 {
+        // The log gives the records the offsets that their order gives them.
+        let codec = header.codec().expect("a checked batch has a codec");
+        return rebuild(&opened, codec, None, rules);
+    }
+    Ok(with_timestamps(batch, rules, found.max_timestamp))
+}
+
+/// A producer that claims LogAppendTime is refused where it matters, or where it gives no timestamp to check.
+fn check_append_time_from_producer(header: &BatchHeader, rules: &BatchRules) -> Result<(), BatchError> {
+    let out_of_range = timestamp_is_out_of_range(header.max_timestamp, rules);
+    let message: Box<dyn Fn(i32) -> String> =
+        if rules.timestamp_type == TimestampType::LogAppendTime || header.max_timestamp == NO_TIMESTAMP {
+            Box::new(|_| {
+                "Invalid timestamp type in message. Producer should not set timestamp type to LogAppendTime."
+                    .to_owned()
+            })
+        } else if out_of_range {
+            Box::new(|index| timestamp_message(header.max_timestamp, i64::from(index), rules))
+        } else {
+            return Ok(());
+        };
+    let errors = (0..header.records_count)
+        .take(MAX_RECORD_ERRORS)
+        .map(|batch_index| RecordError { batch_index, message: message(batch_index) })
+        .collect();
+    Err(BatchError::InvalidTimestamp(errors))
+}
+
+struct RecordsFound {
+    max_timestamp: i64,
+    numbered_from_0: bool,
+}
+
+fn read_records(opened: &OpenedBatch<'_>, rules: &BatchRules) -> Result<RecordsFound, BatchError> {
+    let check_timestamps = rules.timestamp_type == TimestampType::CreateTime;
+    let mut found = RecordsFound { max_timestamp: NO_TIMESTAMP, numbered_from_0: true };
+    let mut errors = Vec::new();
+    let mut any_timestamp = false;
+    for (batch_index, record) in (0i32..).zip(opened.records()) {
+        let record = record?;
+        found.max_timestamp = found.max_timestamp.max(record.timestamp);
+        found.numbered_from_0 &= record.offset_delta == batch_index;
+        let message = if rules.keys_required && record.key.is_none() {
+            "Compacted topic cannot accept message without key.".to_owned()
+        } else if check_timestamps
+            && record.timestamp != NO_TIMESTAMP
+            && timestamp_is_out_of_range(record.timestamp, rules)
+        {
+            any_timestamp = true;
+            timestamp_message(record.timestamp, record.offset, rules)
+        } else {
+            continue;
+        };
+        if errors.len() < MAX_RECORD_ERRORS {
+            errors.push(RecordError { batch_index, message });
+        }
+    }
+    match (errors.is_empty(), any_timestamp) {
+        (true, _) => Ok(found),
+        (false, true) => Err(BatchError::InvalidTimestamp(errors)),
+        (false, false) => Err(BatchError::InvalidRecords(errors)),
+    }
+}
+
+/// The batch with CreateTime and this max timestamp in its header. Under LogAppendTime the append writes both.
+fn with_timestamps(batch: CheckedBatch, rules: &BatchRules, max_timestamp: i64) -> CheckedBatch {
+    let old = batch.header();
+    if rules.timestamp_type == TimestampType::LogAppendTime
+        || (old.timestamp_type() == TimestampType::CreateTime && old.max_timestamp == max_timestamp)
+    {
+        return batch;
+    }
+    let mut header = BatchHeader { attributes: old.attributes & !TIMESTAMP_TYPE_MASK, max_timestamp, ..*old };
+    header.crc = header.compute_crc(batch.records_bytes());
+    let bytes = [&header.to_bytes()[..], batch.records_bytes()].concat();
+    CheckedBatch { bytes: Bytes::from(bytes), header }
 }
 
 /// The size and magic of the batch at the start of `bytes`, or `None` when it isn't there whole.
 fn next_batch(bytes: &[u8]) -> Result<Option<(usize, i8)>, BatchError> {
-    if bytes.len() < super::header::LOG_OVERHEAD_BYTES {
+    if bytes.len() < LOG_OVERHEAD_BYTES {
         return Ok(None);
     }
     let length = i32_at(bytes, LENGTH_AT);
@@ -246,7 +383,7 @@ fn next_batch(bytes: &[u8]) -> Result<Option<(usize, i8)>, BatchError> {
     if !(0..=MAGIC_V2).contains(&magic) {
         return Err(BatchError::InvalidMagic(magic));
     }
-    let size_bytes = super::header::LOG_OVERHEAD_BYTES + length as usize;
+    let size_bytes = LOG_OVERHEAD_BYTES + length as usize;
     Ok((bytes.len() >= size_bytes).then_some((size_bytes, magic)))
 }
 
@@ -275,30 +412,16 @@ fn check_shape(header: &BatchHeader) -> Result<(), BatchError> {
     Ok(())
 }
 
-fn check_timestamps(header: &BatchHeader, rules: &BatchRules) -> Result<(), BatchError> {
-    let refused =
-        |message: String| Err(BatchError::InvalidTimestamp(vec![RecordError { batch_index: 0, message }]));
-    if header.timestamp_type() == TimestampType::LogAppendTime {
-        return refused("Producer should not set timestamp type to LogAppendTime.".to_owned());
-    }
-    if rules.timestamp_type == TimestampType::CreateTime
-        && header.max_timestamp != super::header::NO_TIMESTAMP
-        && timestamp_is_out_of_range(header.max_timestamp, rules)
-    {
-        return refused(timestamp_message(header.max_timestamp, rules));
-    }
-    Ok(())
-}
-
 /// Whether a record's timestamp lies outside `message.timestamp.before.max.ms` and `.after.max.ms` (KIP-937).
 fn timestamp_is_out_of_range(timestamp: i64, rules: &BatchRules) -> bool {
     let behind_ms = i128::from(rules.now_ms) - i128::from(timestamp);
     behind_ms > i128::from(rules.before_max_ms) || -behind_ms > i128::from(rules.after_max_ms)
 }
 
-fn timestamp_message(timestamp: i64, rules: &BatchRules) -> String {
+fn timestamp_message(timestamp: i64, offset: i64, rules: &BatchRules) -> String {
     format!(
-        "Timestamp {timestamp} of message is out of range. The timestamp should be within [{}, {}]",
+        "Timestamp {timestamp} of message with offset {offset} is out of range. The timestamp should be within \
+         [{}, {}]",
         rules.now_ms.saturating_sub(rules.before_max_ms),
         rules.now_ms.saturating_add(rules.after_max_ms)
     )
@@ -347,38 +470,4 @@ pub fn verify_stored(bytes: &[u8]) -> Result<BatchHeader, StoredBatchError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::batch::BatchBuilder;
-
-    const NOW_MS: i64 = 1_700_000_000_000;
-
-    fn rules() -> BatchRules {
-        BatchRules::defaults(NOW_MS)
-    }
-
-    fn good() -> Vec<u8> {
-        let builder =
-            BatchBuilder::new().record(NOW_MS, Some(b"a"), Some(b"1")).record(NOW_MS + 1, None, Some(b"2"));
-        builder.build().bytes().to_vec()
-    }
-
-    fn checked(bytes: Vec<u8>) -> Result<CheckedBatch, BatchError> {
-        check(&Bytes::from(bytes), &rules())
-    }
-
-    #[test]
-    fn a_good_batch_passes_without_a_copy() {
-        let bytes = Bytes::from(good());
-        let batch = check(&bytes, &rules()).unwrap();
-        assert_eq!(batch.bytes().as_ptr(), bytes.as_ptr());
-        assert_eq!(batch.header().records_count, 2);
-    }
-
-    #[test]
-    fn one_changed_bit_is_found() {
-        let mut bytes = good();
-        *bytes.last_mut().unwrap() ^= 1;
-        assert!(matches!(checked(bytes), Err(BatchError::CrcMismatch { .. })));
-    }
-}
+mod tests;

@@ -5,14 +5,16 @@
 
 mod builder;
 mod check;
+mod convert;
 mod header;
 mod records;
 
 pub use builder::{BatchBuilder, RecordHeader};
 pub use check::{
-    BatchError, BatchRules, CheckedBatch, CompressionRule, RecordError, StoredBatchError, check,
-    verify_stored,
+    BatchError, BatchRules, CheckedBatch, CompressionRule, MAX_RECORD_ERRORS, RecordError, StoredBatchError,
+    check, needs_opening, verify_stored,
 };
+pub use convert::{convert, needs_conversion};
 pub use header::{
     BatchHeader, HEADER_SIZE_BYTES, HeaderError, HeaderPatch, LOG_OVERHEAD_BYTES, NO_LEADER_EPOCH,
     NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, TimestampType, decrement_sequence,

@@ -1,7 +1,7 @@
 //! Opening a batch: its records, decompressed where they are compressed, read one after the other.
 
 use super::header::{BatchHeader, HEADER_SIZE_BYTES, TimestampType};
-use super::{RecordHeader, StoredBatchError};
+use super::{CheckedBatch, RecordHeader, StoredBatchError};
 use crate::codec::{self, Codec, CodecError};
 use std::borrow::Cow;
 
@@ -63,21 +63,43 @@ pub fn open(batch: &[u8], max_decompressed_bytes: usize) -> Result<OpenedBatch<'
     let records = batch
         .get(HEADER_SIZE_BYTES..size_bytes)
         .ok_or(StoredBatchError::Incomplete { size_bytes, available_bytes: batch.len() })?;
-    let records = match header.codec() {
-        None => return Err(OpenError::UnknownCodec(header.codec_id())),
-        // An emptied batch keeps its header only, whatever its codec bits say.
-        Some(_) if header.records_count == 0 => Cow::Borrowed(&[][..]),
-        Some(Codec::None) => Cow::Borrowed(records),
-        Some(codec) => {
+    match header.codec() {
+        None => Err(OpenError::UnknownCodec(header.codec_id())),
+        Some(codec) => Ok(OpenedBatch::new(header, codec, records, max_decompressed_bytes)?),
+    }
+}
+
+impl CheckedBatch {
+    /// Opens the batch; it is decompressed to at most `max_decompressed_bytes`.
+    ///
+    /// # Errors
+    /// Records that don't decompress within the bound: a check doesn't always look into compressed records.
+    pub fn open(&self, max_decompressed_bytes: usize) -> Result<OpenedBatch<'_>, CodecError> {
+        let codec = self.header().codec().expect("a checked batch has a codec");
+        OpenedBatch::new(*self.header(), codec, self.records_bytes(), max_decompressed_bytes)
+    }
+}
+
+impl<'a> OpenedBatch<'a> {
+    fn new(
+        header: BatchHeader,
+        codec: Codec,
+        records: &'a [u8],
+        max_decompressed_bytes: usize,
+    ) -> Result<OpenedBatch<'a>, CodecError> {
+        let records = if header.records_count == 0 {
+            // An emptied batch keeps its header only, whatever its codec bits say.
+            Cow::Borrowed(&[][..])
+        } else if codec == Codec::None {
+            Cow::Borrowed(records)
+        } else {
             let mut plain = Vec::new();
             codec::decompress(codec, records, max_decompressed_bytes, &mut plain)?;
             Cow::Owned(plain)
-        }
-    };
-    Ok(OpenedBatch { header, records })
-}
+        };
+        Ok(OpenedBatch { header, records })
+    }
 
-impl OpenedBatch<'_> {
     /// The header of the batch.
     pub fn header(&self) -> &BatchHeader {
         &self.header
@@ -311,7 +333,7 @@ impl ControlMarker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{BatchBuilder, CheckedBatch};
+    use crate::batch::BatchBuilder;
     use proptest::prelude::*;
 
     /// Offset and timestamp of every record, or the first fault.

@@ -1,0 +1,39 @@
+//! Inputs that the benchmarks share.
+#![forbid(unsafe_code)]
+
+use fluxmq_storage::batch::{self, BatchBuilder, BatchRules, CheckedBatch, CompressionRule};
+use fluxmq_storage::codec::Codec;
+
+/// A broker's clock for rules and records, in milliseconds.
+pub const NOW_MS: i64 = 1_700_000_000_000;
+
+/// A batch of about `batch_bytes` before compression, in records with values of `value_bytes`: half text that
+/// repeats, half bytes that don't, which LZ4 brings to a bit more than a half.
+pub fn batch_of(batch_bytes: usize, value_bytes: usize, codec: Codec) -> CheckedBatch {
+    let mut builder = BatchBuilder::with_capacity(batch_bytes + value_bytes);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut value = vec![0; value_bytes];
+    while builder.size_in_bytes() < batch_bytes {
+        for (index, byte) in value.iter_mut().enumerate() {
+            *byte = if index % 64 < 32 {
+                b"{\"sensor\":\"north-7\",\"reading\":12."[index % 32]
+            } else {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state as u8
+            };
+        }
+        builder.push(NOW_MS + builder.len() as i64, None, Some(&value), &[]);
+    }
+    let batch = builder.build();
+    if codec == Codec::None {
+        return batch;
+    }
+    let rules = BatchRules {
+        compression: CompressionRule::Codec { codec, level: None },
+        max_message_bytes: u32::MAX,
+        ..BatchRules::defaults(NOW_MS)
+    };
+    batch::convert(&batch, &rules).expect("a batch that was built here converts")
+}
