@@ -2,7 +2,7 @@
 //!
 //! kafka-protocol 0.18 reserves memory for whatever count stands on the wire before it looks for the elements:
 //! five bytes of a Metadata request can ask for gigabytes, and the process aborts. The guard walks the body by
-//! the message's layout ([`crate::shapes`], generated from Kafka's message definitions) and allocates nothing.
+//! the message's layout (`shapes.rs`, generated from Kafka's message definitions) and allocates nothing.
 //! A body that passes has, for every count, as many elements as it says, so that the decoder reserves only what
 //! it fills. The depth of the walk is the depth of the message definition (four at most).
 //!
