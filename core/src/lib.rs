@@ -12,3 +12,4 @@ pub mod meta;
 pub mod metrics;
 pub mod net;
 pub mod partitions;
+pub mod run;

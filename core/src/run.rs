@@ -1,0 +1,76 @@
+//! The process around a broker: signals, and how it ends.
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::broker::{self, BrokerHandle, StartError};
+use crate::config::BrokerConfig;
+
+/// The exit code of a configuration that is refused, and of anything else that keeps the broker from starting.
+const EXIT_START: u8 = 2;
+/// The exit code of a stop that was not clean, or was cut short by a second signal.
+const EXIT_UNCLEAN: u8 = 1;
+
+/// Runs a broker until SIGTERM or SIGINT, and stops it: cleanly after the first signal, at once after a second.
+#[must_use]
+pub fn run(config: BrokerConfig) -> ExitCode {
+    let handle = match broker::start(config) {
+        Ok(handle) => handle,
+        Err(error) => return refuse(&error),
+    };
+    // Only signals are waited for here; the broker has its own threads.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&StartError::Io { what: "the runtime cannot be built", error }),
+    };
+    runtime.block_on(until_stopped(handle))
+}
+
+fn refuse(error: &StartError) -> ExitCode {
+    tracing::error!("{error}");
+    ExitCode::from(EXIT_START)
+}
+
+async fn until_stopped(handle: BrokerHandle) -> ExitCode {
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => {
+                return refuse(&StartError::Io { what: "signals cannot be waited for", error });
+            }
+        };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    let (done, stopped) = tokio::sync::oneshot::channel();
+    let stopping = std::thread::Builder::new().name("stop".into()).spawn(move || {
+        let _ = done.send(handle.shutdown());
+    });
+    if let Err(error) = stopping {
+        tracing::error!(%error, "the broker cannot be stopped in order");
+        return ExitCode::from(EXIT_UNCLEAN);
+    }
+    tokio::select! {
+        result = stopped => match result {
+            Ok(Ok(())) => {
+                tracing::info!("stopped");
+                ExitCode::SUCCESS
+            }
+            Ok(Err(error)) => {
+                tracing::error!("{error}");
+                exit_now()
+            }
+            Err(_) => ExitCode::from(EXIT_UNCLEAN),
+        },
+        _ = terminate.recv() => exit_now(),
+        _ = interrupt.recv() => exit_now(),
+    }
+}
+
+/// Ends without waiting for threads that are still at work.
+fn exit_now() -> ! {
+    tracing::warn!("ends without a clean shutdown: logs are recovered at the next start");
+    std::process::exit(i32::from(EXIT_UNCLEAN))
+}
