@@ -1,5 +1,8 @@
 package com.fluxmq.tests;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -128,10 +131,22 @@ final class BenchmarkRun {
                     settings.brokerPid() == 0 ? "" : String.format(Locale.ROOT, "  broker CPU %.2f s + %.2f s reading",
                             result.produceCpu, result.readCpu),
                     account, readSeconds);
+            if (settings.csv() != null) {
+                appendCsv(label, messages, result);
+            }
             return result;
         } finally {
             admin.deleteTopics(List.of(topic)).all().get();
         }
+    }
+
+    /** One line per run: label, messages, msg/s, client CPU s, broker CPU s producing and reading, and the account. */
+    private void appendCsv(String label, long messages, Result result) throws IOException {
+        ReadBack.Account account = result.account();
+        String line = String.format(Locale.ROOT, "%s,%d,%.0f,%.3f,%.3f,%.3f,%d,%d,%d,%d,%d%n", label, messages,
+                result.perSecond(), result.clientCpu(), result.produceCpu(), result.readCpu(), account.read(),
+                account.missing(), account.duplicated(), account.changed(), account.outOfOrder());
+        Files.writeString(settings.csv(), line, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
     }
 
     /**

@@ -1,5 +1,6 @@
 package com.fluxmq.tests;
 
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Properties;
@@ -22,11 +23,12 @@ import java.util.Properties;
  * @param deadlineMs      {@code -Ddeadline.ms}: how long after the last close a record may take to become readable
  * @param lostAllowed     {@code -Dlost.allowed=true}: print missing records without failing. For comparisons with a broker
  *                        that drops what an acks=0 client sent just before it closed; a changed record still fails
+ * @param csv             {@code -Dcsv}: a file to which each run adds a line; null for none
  * @param producer        the producer's settings, without the serializers and the bootstrap address
  */
 record Settings(String name, String bootstrap, int threads, long messages, long warmupMessages, int messageBytes,
                 int partitions, int runs, long brokerPid, long deadlineMs, boolean lostAllowed,
-                Map<String, String> producer) {
+                Path csv, Map<String, String> producer) {
 
     /** Why 100 bytes: the size of a log line or an event, where the cost of a message counts and not that of its bytes. */
     private static final int DEFAULT_MESSAGE_BYTES = 100;
@@ -69,6 +71,7 @@ record Settings(String name, String bootstrap, int threads, long messages, long 
                 number("broker.pid", 0),
                 number("deadline.ms", 60_000),
                 Boolean.getBoolean("lost.allowed"),
+                System.getProperty("csv") == null ? null : Path.of(System.getProperty("csv")),
                 merged);
     }
 
