@@ -17,4 +17,6 @@ pub mod value;
 pub use broker::{BrokerConfig, FlushPolicy};
 pub use listeners::{ListenerConfig, SecurityProtocol, host_and_port};
 pub use settings::{ConfigFault, Notice, NoticeLevel, Origin, Settings};
-pub use topic::{CleanupPolicy, CompressionType, ConfigError, MessageTimestampType, TopicConfig};
+pub use topic::{
+    CleanupPolicy, CompressionType, ConfigError, ConfigSource, MessageTimestampType, TopicConfig,
+};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::broker::BrokerConfig;
-use super::definition::{ValueError, topic_keys};
+use super::definition::{ConfigKey, ValueError, topic_keys};
 use super::value::Value;
 
 /// `cleanup.policy`: what happens to old records. Both may be set; neither keeps everything.
@@ -97,6 +97,55 @@ pub struct TopicConfig {
     pub segment_ms: i64,
     /// Whether a replica that is not in sync may lead.
     pub unclean_leader_election_enable: bool,
+}
+
+/// Where a value comes from, as CreateTopics and DescribeConfigs say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// Set on the topic.
+    Topic,
+    /// Set in the file, the environment or on the command line.
+    StaticBroker,
+    /// Not set.
+    Default,
+    /// A level of the broker's own log.
+    DynamicBrokerLogger,
+}
+
+impl ConfigSource {
+    /// Kafka's number for it.
+    #[must_use]
+    pub fn wire_id(self) -> i8 {
+        match self {
+            ConfigSource::Topic => 1,
+            ConfigSource::StaticBroker => 4,
+            ConfigSource::Default => 5,
+            ConfigSource::DynamicBrokerLogger => 6,
+        }
+    }
+}
+
+/// The settings of a topic that has just been made, as CreateTopics lists them (KIP-525): by name, each with the text
+/// that is in force and where it comes from. Unlike in DescribeConfigs the text is as it was given, and what was set in
+/// hours counts as set for milliseconds.
+#[must_use]
+pub fn created_configs(
+    broker: &BrokerConfig,
+    overrides: &BTreeMap<String, String>,
+) -> Vec<(&'static str, Option<String>, ConfigSource)> {
+    let shown = topic_keys().iter().filter(|key| !key.internal || overrides.contains_key(key.name));
+    let entry = |key: &ConfigKey| {
+        if let Some(text) = overrides.get(key.name) {
+            return (key.name, Some(text.clone()), ConfigSource::Topic);
+        }
+        let is_set = |synonym: &&str| broker.settings.get(synonym).is_some();
+        let source = match server_synonyms(key.name).iter().any(is_set) {
+            true => ConfigSource::StaticBroker,
+            false => ConfigSource::Default,
+        };
+        (key.name, broker.topic_default(key.name), source)
+    };
+    shown.map(entry).collect()
 }
 
 /// Why a topic's overrides are refused; every one is INVALID_CONFIG to a client and prints as Kafka's message.
@@ -302,6 +351,21 @@ mod tests {
         assert_eq!(config, expected);
         assert_eq!(config.segment_bytes, 256 * 1024 * 1024);
         assert_eq!(with_overrides(&[("internal.segment.bytes", "100")]).unwrap().segment_bytes, 100);
+    }
+
+    #[test]
+    fn a_new_topics_settings_say_where_they_come_from() {
+        let mut settings = crate::config::Settings::default();
+        settings.set("log.retention.hours", "100", crate::config::Origin::Flag("test"));
+        let broker = BrokerConfig::from_settings(settings).unwrap();
+        let overrides = BTreeMap::from([("cleanup.policy".to_owned(), "compact, delete".to_owned())]);
+        let created = created_configs(&broker, &overrides);
+        assert_eq!(created.len(), 33);
+        let of = |key: &str| created.iter().find(|(name, ..)| *name == key).cloned().unwrap();
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(of("cleanup.policy"), ("cleanup.policy", text("compact, delete"), ConfigSource::Topic));
+        assert_eq!(of("retention.ms"), ("retention.ms", text("360000000"), ConfigSource::StaticBroker));
+        assert_eq!(of("segment.ms"), ("segment.ms", text("604800000"), ConfigSource::Default));
     }
 
     /// Messages as Apache Kafka 4.3.0 gave them to CreateTopics.

@@ -1,3 +1,4 @@
 //! One file per API.
 
 pub mod api_versions;
+pub mod describe_configs;
