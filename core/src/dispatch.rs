@@ -180,14 +180,24 @@ pub struct Api {
 /// Every API that is served, by key.
 pub static TABLE: &[Api] = ROWS;
 
-const ROWS: &[Api] = &[Api {
-    key: ApiKey::ApiVersions,
-    min_version: 0,
-    max_version: 4,
-    advertised_min_version: 0,
-    handler: handlers::api_versions::handle,
-    exercised_by: "stock clients; raw frames for every version",
-}];
+const ROWS: &[Api] = &[
+    Api {
+        key: ApiKey::ApiVersions,
+        min_version: 0,
+        max_version: 4,
+        advertised_min_version: 0,
+        handler: handlers::api_versions::handle,
+        exercised_by: "stock clients; raw frames for every version",
+    },
+    Api {
+        key: ApiKey::DescribeConfigs,
+        min_version: 1,
+        max_version: 4,
+        advertised_min_version: 1,
+        handler: handlers::describe_configs::handle,
+        exercised_by: "kafka-configs --describe (v4); raw frames for every version",
+    },
+];
 
 const HIGHEST_KEY: usize = 127;
 const ABSENT: u8 = u8::MAX;
