@@ -9,6 +9,7 @@ use super::header::{
 use super::records::{OpenedBatch, RecordsError};
 use crate::codec::{Codec, CodecError};
 use bytes::Bytes;
+use std::ops::RangeInclusive;
 
 /// Fewest bytes that `batch_length` may count: those of a message in format v0, the smallest that ever was.
 const MIN_LENGTH: i32 = 14;
@@ -327,16 +328,14 @@ fn read_records(opened: &OpenedBatch<'_>, rules: &BatchRules) -> Result<RecordsF
     let mut found = RecordsFound { max_timestamp: NO_TIMESTAMP, numbered_from_0: true };
     let mut errors = Vec::new();
     let mut any_timestamp = false;
+    let range = timestamp_range(rules);
     for (batch_index, record) in (0i32..).zip(opened.records()) {
         let record = record?;
         found.max_timestamp = found.max_timestamp.max(record.timestamp);
         found.numbered_from_0 &= record.offset_delta == batch_index;
         let message = if rules.keys_required && record.key.is_none() {
             "Compacted topic cannot accept message without key.".to_owned()
-        } else if check_timestamps
-            && record.timestamp != NO_TIMESTAMP
-            && timestamp_is_out_of_range(record.timestamp, rules)
-        {
+        } else if check_timestamps && record.timestamp != NO_TIMESTAMP && !range.contains(&record.timestamp) {
             any_timestamp = true;
             timestamp_message(record.timestamp, record.offset, rules)
         } else {
@@ -414,16 +413,20 @@ fn check_shape(header: &BatchHeader) -> Result<(), BatchError> {
 
 /// Whether a record's timestamp lies outside `message.timestamp.before.max.ms` and `.after.max.ms` (KIP-937).
 fn timestamp_is_out_of_range(timestamp: i64, rules: &BatchRules) -> bool {
-    let behind_ms = i128::from(rules.now_ms) - i128::from(timestamp);
-    behind_ms > i128::from(rules.before_max_ms) || -behind_ms > i128::from(rules.after_max_ms)
+    !timestamp_range(rules).contains(&timestamp)
+}
+
+/// Where the bounds leave the range of an `i64`, no timestamp lies beyond them.
+fn timestamp_range(rules: &BatchRules) -> RangeInclusive<i64> {
+    rules.now_ms.saturating_sub(rules.before_max_ms)..=rules.now_ms.saturating_add(rules.after_max_ms)
 }
 
 fn timestamp_message(timestamp: i64, offset: i64, rules: &BatchRules) -> String {
     format!(
         "Timestamp {timestamp} of message with offset {offset} is out of range. The timestamp should be within \
          [{}, {}]",
-        rules.now_ms.saturating_sub(rules.before_max_ms),
-        rules.now_ms.saturating_add(rules.after_max_ms)
+        timestamp_range(rules).start(),
+        timestamp_range(rules).end()
     )
 }
 

@@ -258,12 +258,9 @@ impl<'a> Iterator for Records<'a> {
 /// Reads a zig-zag encoded `i32` of at most five bytes; as in Java, bits above the 32nd are lost.
 #[inline]
 fn take_varint(rest: &mut &[u8]) -> Result<i32, RecordsError> {
-    let (&first, after) = rest.split_first().ok_or(RecordsError::PrematureEnd)?;
-    let raw = if first < 0x80 {
-        *rest = after;
-        u32::from(first)
-    } else {
-        take_long_varint::<5>(rest)? as u32
+    let raw = match take_short_varint(rest) {
+        Some(raw) => raw,
+        None => take_long_varint::<5>(rest)? as u32,
     };
     Ok((raw >> 1) as i32 ^ -((raw & 1) as i32))
 }
@@ -271,16 +268,30 @@ fn take_varint(rest: &mut &[u8]) -> Result<i32, RecordsError> {
 /// Reads a zig-zag encoded `i64` of at most ten bytes.
 #[inline]
 fn take_varlong(rest: &mut &[u8]) -> Result<i64, RecordsError> {
-    let (&first, after) = rest.split_first().ok_or(RecordsError::PrematureEnd)?;
-    let raw = if first < 0x80 {
-        *rest = after;
-        u64::from(first)
-    } else {
-        take_long_varint::<10>(rest)?
+    let raw = match take_short_varint(rest) {
+        Some(raw) => u64::from(raw),
+        None => take_long_varint::<10>(rest)?,
     };
     Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
 }
 
+/// The encodings of one and two bytes, which are nearly all there are; `None` leaves the rest to the loop.
+#[inline(always)]
+fn take_short_varint(rest: &mut &[u8]) -> Option<u32> {
+    match **rest {
+        [first, ref after @ ..] if first < 0x80 => {
+            *rest = after;
+            Some(u32::from(first))
+        }
+        [first, second, ref after @ ..] if second < 0x80 => {
+            *rest = after;
+            Some(u32::from(first & 0x7f) | u32::from(second) << 7)
+        }
+        _ => None,
+    }
+}
+
+#[cold]
 fn take_long_varint<const MAX_BYTES: usize>(rest: &mut &[u8]) -> Result<u64, RecordsError> {
     let mut raw = 0u64;
     for (index, &byte) in rest.iter().take(MAX_BYTES).enumerate() {
