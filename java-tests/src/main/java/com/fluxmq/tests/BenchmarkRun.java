@@ -26,6 +26,7 @@ import org.apache.kafka.clients.producer.Callback;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
@@ -57,12 +58,14 @@ final class BenchmarkRun {
         int exit;
         try {
             Settings settings = Settings.fromCommandLine(name, threads, producer);
-            try (AdminClient admin = AdminClient.create(Map.<String, Object>of("bootstrap.servers", settings.bootstrap()))) {
+            try (AdminClient admin = AdminClient.create(Map.<String, Object>of("bootstrap.servers", settings.bootstrap(),
+                    "request.timeout.ms", 20_000, "default.api.timeout.ms", 20_000))) {
                 exit = new BenchmarkRun(settings, admin).all() ? 0 : 1;
             }
         } catch (Exception e) {
             Throwable cause = e instanceof ExecutionException && e.getCause() != null ? e.getCause() : e;
-            System.out.println(name + " failed: " + cause);
+            System.out.println(name + " failed: " + cause
+                    + (cause instanceof TimeoutException ? " (is a broker serving at that address?)" : ""));
             exit = 2;
         }
         System.out.flush();
