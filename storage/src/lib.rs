@@ -8,6 +8,8 @@ pub mod codec;
 pub mod fs;
 pub mod leader_epochs;
 pub mod log;
+pub mod log_dir;
+pub mod meta_properties;
 mod mmap;
 pub mod offset_index;
 pub mod producer_state;

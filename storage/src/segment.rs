@@ -385,6 +385,13 @@ impl Segment {
         Ok(last)
     }
 
+    /// The bytes of a batch.
+    pub(crate) fn read_batch(&self, located: &LocatedBatch) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; located.header.size_in_bytes()];
+        self.file.read_exact_at(&mut bytes, u64::from(located.position))?;
+        Ok(bytes)
+    }
+
     /// The position from which a search for `offset` starts.
     fn index_position(&self, offset: i64, fs: &dyn Fs) -> io::Result<u32> {
         let relative = u32::try_from(offset - self.base_offset).unwrap_or(u32::MAX);

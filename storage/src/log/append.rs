@@ -1,8 +1,10 @@
 //! Appending a batch: sequence check, roll, one copy, index, publish. All under the append mutex.
 
 use super::{Active, Inner, Log, LogOffsetMetadata, Offline, Writer};
-use crate::batch::{BatchHeader, CheckedBatch, HeaderPatch, NO_TIMESTAMP, TimestampType};
-use crate::producer_state::{AppendOrigin, DuplicateBatch, SequenceCheck, SequenceError};
+use crate::batch::{
+    self, BatchHeader, BatchRules, CheckedBatch, ControlMarker, HeaderPatch, NO_TIMESTAMP, TimestampType,
+};
+use crate::producer_state::{AppendOrigin, DuplicateBatch, ProducerStates, SequenceCheck, SequenceError};
 use crate::segment::SegmentEnd;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -127,11 +129,8 @@ impl Log {
         let segment_base_offset = active.segment.base_offset();
         writer.next_offset = end.next_offset;
         if header.has_producer_id() {
-            writer.producers.update(&BatchHeader {
-                base_offset,
-                max_timestamp: batch_max_timestamp_ms,
-                ..*header
-            });
+            let stored = BatchHeader { base_offset, max_timestamp: batch_max_timestamp_ms, ..*header };
+            note_producer(&mut writer.producers, &stored, batch.bytes());
         }
         if writer.epochs.assign(context.leader_epoch, base_offset) {
             writer.epochs_dirty = true;
@@ -225,4 +224,19 @@ impl Inner {
             _ => self.fail(what, &error).into(),
         }
     }
+}
+
+/// Notes a batch of a producer, as it stands in the log; `bytes` are looked into when it is a transaction marker.
+pub(super) fn note_producer(producers: &mut ProducerStates, stored: &BatchHeader, bytes: &[u8]) {
+    if !stored.is_control() {
+        producers.update(stored);
+    } else if let Some(marker) = control_marker(bytes) {
+        producers.update_control(stored, marker);
+    }
+}
+
+/// `None` for control records that don't end a transaction.
+fn control_marker(bytes: &[u8]) -> Option<ControlMarker> {
+    let opened = batch::open(bytes, BatchRules::DEFAULT_MAX_DECOMPRESSED_BYTES).ok()?;
+    ControlMarker::of_record(&opened.records().next()?.ok()?)
 }

@@ -1,5 +1,6 @@
 //! Opening a log: trusting its files after a clean stop, looking through them after a crash.
 
+use super::append::note_producer;
 use super::{Active, Inner, Log, LogConfig, LogEnv, SegmentList, Writer};
 use crate::batch::BatchHeader;
 use crate::fs::{
@@ -11,7 +12,7 @@ use crate::log::prepare::NEXT_SEGMENT_NAME;
 use crate::offset_index::OFFSET_INDEX_ENTRY_BYTES;
 use crate::producer_state::ProducerStates;
 use crate::recovery::{Cut, CutReason, Recovered, ScanRules, scan};
-use crate::segment::{Headers, Segment, SegmentEnd, SegmentState};
+use crate::segment::{Headers, LocatedBatch, Segment, SegmentEnd, SegmentState};
 use crate::time_index::TIME_INDEX_ENTRY_BYTES;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -280,7 +281,7 @@ impl Opening<'_> {
                 match std::fs::metadata(segment_path(self.dir, base_offset, suffix)) {
                     Ok(metadata) => {
                         let bytes = metadata.len() as usize;
-                        Ok((bytes % entry_bytes == 0).then_some(bytes / entry_bytes))
+                        Ok(bytes.is_multiple_of(entry_bytes).then_some(bytes / entry_bytes))
                     }
                     // An empty segment that was never sealed has none.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((len == 0).then_some(0)),
@@ -485,8 +486,10 @@ impl Opening<'_> {
             let mut headers = Headers::new(segment.file(), end.position);
             let mut position = start;
             while let Some(header) = headers.at(position)? {
-                producers.update(&header);
-                position += header.size_in_bytes() as u32;
+                let located = LocatedBatch { position, header };
+                let bytes = if header.is_control() { segment.read_batch(&located)? } else { Vec::new() };
+                note_producer(&mut producers, &header, &bytes);
+                position = located.end_position();
             }
         }
         producers.expire(self.hint.now_ms, self.config.producer_id_expiration_ms);

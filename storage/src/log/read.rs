@@ -27,6 +27,13 @@ pub enum ReadError {
     Io(#[from] io::Error),
 }
 
+/// A batch, and where in its segment the published bytes before the reader's bound end.
+struct Found<'a> {
+    segment: &'a Arc<Segment>,
+    batch: LocatedBatch,
+    limit: u32,
+}
+
 impl Log {
     /// The bytes from the batch that holds `from_offset` on: at most `max_bytes`, before `until` (the high
     /// watermark, the last stable offset or the log end), and of one segment. As in Kafka the slice may end inside
@@ -47,7 +54,7 @@ impl Log {
         if from_offset >= until.offset || (max_bytes == 0 && !min_one_batch) {
             return Ok(Slice::empty());
         }
-        let Some((segment, batch, limit)) = self.find(&segments, from_offset, until)? else {
+        let Some(Found { segment, batch, limit }) = self.find(&segments, from_offset, until)? else {
             return Ok(Slice::empty());
         };
         let available = limit - batch.position;
@@ -71,7 +78,7 @@ impl Log {
         if offset >= end.offset {
             return Ok(end);
         }
-        Ok(self.find(&segments, offset, end)?.map_or(end, |(segment, batch, _)| LogOffsetMetadata {
+        Ok(self.find(&segments, offset, end)?.map_or(end, |Found { segment, batch, .. }| LogOffsetMetadata {
             offset,
             segment_base_offset: segment.base_offset(),
             position: batch.position,
@@ -87,14 +94,26 @@ impl Log {
         Ok(())
     }
 
-    /// The batch that holds `offset` or the first one after it before `until`, and where in its segment the
-    /// published bytes before `until` end.
-    pub(super) fn find<'a>(
+    /// The batch that holds `offset` or the first one after it before `until`.
+    fn find<'a>(
         &self,
         segments: &'a SegmentList,
         offset: i64,
         until: LogOffsetMetadata,
-    ) -> io::Result<Option<(&'a Arc<Segment>, LocatedBatch, u32)>> {
+    ) -> Result<Option<Found<'a>>, ReadError> {
+        self.find_batch(segments, offset, until).or_else(|error| {
+            // The segment may have gone while it was searched, and its index with it.
+            self.check_range(offset, &self.inner.segments.load())?;
+            Err(error.into())
+        })
+    }
+
+    fn find_batch<'a>(
+        &self,
+        segments: &'a SegmentList,
+        offset: i64,
+        until: LogOffsetMetadata,
+    ) -> io::Result<Option<Found<'a>>> {
         let first = segments.floor(offset).unwrap_or(0);
         for segment in segments.segments.iter().skip(first) {
             let limit = match segment.base_offset().cmp(&until.segment_base_offset) {
@@ -104,7 +123,7 @@ impl Log {
                 std::cmp::Ordering::Greater => break,
             };
             if let Some(batch) = segment.locate(offset, limit, self.inner.fs())? {
-                return Ok(Some((segment, batch, limit)));
+                return Ok(Some(Found { segment, batch, limit }));
             }
         }
         Ok(None)
