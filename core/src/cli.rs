@@ -137,6 +137,18 @@ impl Cli {
     }
 }
 
+/// Ends the process over a command line that cannot be read, or that asked for help or the version. A wrong value is
+/// told in one line, like every wrong setting.
+pub fn exit(error: &clap::Error) -> ! {
+    if error.kind() == clap::error::ErrorKind::ValueValidation {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        eprintln!("fluxmq: {}", line.trim_start_matches("error: "));
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
+}
+
 fn parse_milliseconds(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit_ms = match &text[digits.len()..] {

@@ -13,3 +13,4 @@ pub mod metrics;
 pub mod net;
 pub mod partitions;
 pub mod run;
+pub mod startup;

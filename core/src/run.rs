@@ -1,11 +1,13 @@
 //! The process around a broker: signals, and how it ends.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::broker::{self, BrokerHandle, StartError};
 use crate::config::BrokerConfig;
+use crate::startup;
 
 /// The exit code of a configuration that is refused, and of anything else that keeps the broker from starting.
 const EXIT_START: u8 = 2;
@@ -13,12 +15,15 @@ const EXIT_START: u8 = 2;
 const EXIT_UNCLEAN: u8 = 1;
 
 /// Runs a broker until SIGTERM or SIGINT, and stops it: cleanly after the first signal, at once after a second.
+/// `started` is when the process began, for the line that says how long the start took.
 #[must_use]
-pub fn run(config: BrokerConfig) -> ExitCode {
+pub fn run(config: BrokerConfig, started: Instant) -> ExitCode {
+    startup::log_notices(&config.notices);
     let handle = match broker::start(config) {
         Ok(handle) => handle,
         Err(error) => return refuse(&error),
     };
+    startup::print_ready(handle.broker(), started);
     // Only signals are waited for here; the broker has its own threads.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().build() {
         Ok(runtime) => runtime,
