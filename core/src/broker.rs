@@ -11,12 +11,13 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
-use crate::meta::{Metadata, MetadataError};
+use crate::meta::Metadata;
 use crate::metrics::Metrics;
 use crate::net::budget::RequestBudget;
 use crate::net::listener::{self, BindError, ConnectionLimits, Listener};
 use crate::net::thread::{self, NetworkHandle};
 use crate::net::violations::Violations;
+use crate::open_data::{self, OpenDataError};
 use crate::partitions::PartitionManager;
 
 /// What every request can reach. One per process, or one per test.
@@ -113,9 +114,9 @@ pub enum StartError {
     /// A listener cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The metadata cannot be opened.
-    #[error("the metadata cannot be opened: {0}")]
-    Metadata(#[from] MetadataError),
+    /// The data directory cannot be opened.
+    #[error(transparent)]
+    Data(#[from] OpenDataError),
     /// The system refused a thread, a directory or a descriptor.
     #[error("{what}: {error}")]
     Io {
@@ -169,13 +170,13 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         .thread_name("blocking")
         .build()
         .map_err(io_error("the runtime cannot be built"))?;
-    std::fs::create_dir_all(&config.log_dir).map_err(io_error("the data directory cannot be made"))?;
-    let (metadata, _topics) = Metadata::open(&config.log_dir)?;
+    let clock = Clock::default();
+    let (metadata, partitions) = open_data::open_data(&config, &clock)?;
     let broker = Arc::new(Broker {
-        cluster_id: config.cluster_id.clone().unwrap_or_default(),
+        cluster_id: partitions.log_dir().cluster_id().to_owned(),
         metadata: Arc::new(metadata),
-        partitions: Arc::new(PartitionManager::default()),
-        clock: Clock::default(),
+        partitions: Arc::new(partitions),
+        clock,
         listeners,
         blocking: BlockingPool::new(runtime.handle().clone()),
         request_budget: RequestBudget::new(config.queued_max_request_bytes),
@@ -262,6 +263,11 @@ impl Control {
         }
         for thread in self.threads {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        let broker = self.broker;
+        let closed = tokio::task::spawn_blocking(move || broker.partitions.shut_down()).await;
+        if let Ok(Err(error)) = closed {
+            tracing::error!(%error, "not a clean shutdown: the next start recovers the logs");
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod handlers;
 pub mod meta;
 pub mod metrics;
 pub mod net;
+pub mod open_data;
 pub mod partitions;
 pub mod run;
 pub mod startup;

@@ -17,3 +17,4 @@ mod recovery;
 pub mod segment;
 pub mod slice;
 pub mod time_index;
+pub use log::LogOffsetMetadata;

@@ -25,7 +25,7 @@ fn reopened(directory: &Path) -> (Metadata, Vec<StoredTopic>) {
 #[test]
 fn a_created_topic_is_seen_by_name_and_id_and_stored() {
     let directory = tempfile::tempdir().unwrap();
-    let partitions = PartitionManager::default();
+    let partitions = PartitionManager::for_tests(directory.path());
     let id;
     {
         let (metadata, stored) = reopened(directory.path());
@@ -52,7 +52,7 @@ fn a_created_topic_is_seen_by_name_and_id_and_stored() {
 fn one_request_creates_what_it_can() {
     let directory = tempfile::tempdir().unwrap();
     let (metadata, _) = reopened(directory.path());
-    let partitions = PartitionManager::default();
+    let partitions = PartitionManager::for_tests(directory.path());
     metadata.create_topics(&partitions, vec![new_topic("a.b", 1)]);
     let made = metadata
         .create_topics(&partitions, vec![new_topic("a.b", 1), new_topic("a_b", 1), new_topic("c", 2)]);
@@ -68,7 +68,7 @@ fn one_request_creates_what_it_can() {
 fn the_broker_refuses_more_partitions_than_it_takes() {
     let directory = tempfile::tempdir().unwrap();
     let (metadata, _) = reopened(directory.path());
-    let partitions = PartitionManager::default();
+    let partitions = PartitionManager::for_tests(directory.path());
     let too_many = i32::try_from(MAX_PARTITIONS).unwrap() + 1;
     let made = metadata.create_topics(&partitions, vec![new_topic("a", too_many), new_topic("b", 1)]);
     assert!(matches!(made[0], Err(CreateTopicError::TooManyPartitions { existing: 0, .. })));
@@ -80,7 +80,7 @@ fn the_broker_refuses_more_partitions_than_it_takes() {
 #[test]
 fn partitions_are_added_and_never_taken_away() {
     let directory = tempfile::tempdir().unwrap();
-    let partitions = PartitionManager::default();
+    let partitions = PartitionManager::for_tests(directory.path());
     {
         let (metadata, _) = reopened(directory.path());
         metadata.create_topics(&partitions, vec![new_topic("a", 2)]);
@@ -107,7 +107,7 @@ fn partitions_are_added_and_never_taken_away() {
 #[test]
 fn a_deleted_topic_is_gone_and_its_name_is_free() {
     let directory = tempfile::tempdir().unwrap();
-    let partitions = PartitionManager::default();
+    let partitions = PartitionManager::for_tests(directory.path());
     let second;
     {
         let (metadata, _) = reopened(directory.path());
@@ -134,8 +134,10 @@ fn leader_epochs_are_stored_before_they_are_used() {
     let directory = tempfile::tempdir().unwrap();
     {
         let (metadata, _) = reopened(directory.path());
-        let made =
-            metadata.create_topics(&PartitionManager::default(), vec![new_topic("a", 3), new_topic("b", 1)]);
+        let made = metadata.create_topics(
+            &PartitionManager::for_tests(directory.path()),
+            vec![new_topic("a", 3), new_topic("b", 1)],
+        );
         assert!(made.iter().all(Result::is_ok));
     }
     let last_in_log = |topic: &StoredTopic, index: i32| match (&*topic.name, index) {
@@ -158,7 +160,7 @@ fn leader_epochs_are_stored_before_they_are_used() {
     assert_eq!(stored[0].leader_epochs, [3, 7, 3]);
 
     // What is published afterwards can be changed: the revisions were carried along.
-    let partitions = PartitionManager::default();
+    let partitions = PartitionManager::for_tests(directory.path());
     let opened: Vec<_> = stored
         .into_iter()
         .map(|topic| {
@@ -212,7 +214,7 @@ fn a_damaged_or_newer_entry_stops_the_start() {
 fn a_change_by_someone_else_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let (metadata, _) = reopened(directory.path());
-    let partitions = PartitionManager::default();
+    let partitions = PartitionManager::for_tests(directory.path());
     let id = metadata.create_topics(&partitions, vec![new_topic("a", 1)])[0].as_ref().unwrap().id;
     metadata.store.transact(&[], vec![Write::Put(topic_key("a"), b"{}".to_vec())]).unwrap();
     let deleted = metadata.delete_topics(&partitions, &[id]);

@@ -1,42 +1,325 @@
-//! The partitions that this broker leads.
+//! The partitions that this broker leads: their logs, the marks over them, and the threads that move the marks.
 
+mod checkpoints;
+pub mod flusher;
+pub mod high_watermark;
+mod load;
 pub mod partition;
+mod preparer;
+pub mod waiters;
+pub mod write_mode;
 
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
+use fluxmq_protocol::StrBytes;
+use fluxmq_storage::batch::TimestampType;
+use fluxmq_storage::fs::Fs;
+use fluxmq_storage::log::{Log, LogConfig, LogEnv, OpenHint, OpenLogError};
+use fluxmq_storage::log_dir::LogDir;
+use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
-use crate::config::TopicConfig;
-use partition::{Partition, PartitionName};
+use self::flusher::Flusher;
+pub use self::load::TopicToLoad;
+use self::partition::{DeleteRecordsError, Partition, PartitionName};
+use self::preparer::PrepareQueue;
+use crate::clock::Clock;
+use crate::config::{BrokerConfig, FlushPolicy, MessageTimestampType, TopicConfig};
+
+/// Threads that sync partitions with waiting producers. See docs/decisions/group-commit.md.
+const FLUSHER_THREADS: usize = 2;
 
 /// Why a partition's log was not made, opened or set aside.
 #[derive(Debug, Error)]
-#[error("the log of {0} failed")]
-pub struct PartitionError(PartitionName);
+pub enum PartitionError {
+    /// Its directory could not be made, opened or renamed.
+    #[error("the directory of {name}: {source}")]
+    Directory {
+        /// The partition.
+        name: PartitionName,
+        /// What the file system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Its log could not be opened.
+    #[error("the log of {name}: {source}")]
+    Open {
+        /// The partition.
+        name: PartitionName,
+        /// What is wrong with it.
+        #[source]
+        source: OpenLogError,
+    },
+    /// The log directory could not be listed, or a log in it not be set aside.
+    #[error("the log directory: {0}")]
+    LogDir(#[source] io::Error),
+    /// The log directory went offline.
+    #[error("the log directory is offline")]
+    Offline,
+}
 
-/// Makes, opens and sets aside the logs of partitions.
-#[derive(Debug, Default)]
-pub struct PartitionManager {}
+/// Makes, opens and sets aside the logs of partitions, and runs the threads that work for all of them.
+#[derive(Debug)]
+pub struct PartitionManager {
+    inner: Arc<Inner>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    dir: LogDir,
+    /// The last run ended with a clean shutdown.
+    clean: bool,
+    policy: FlushPolicy,
+    producer_id_expiration_ms: i64,
+    recovery_threads: usize,
+    clock: Clock,
+    env: LogEnv,
+    flusher: Arc<Flusher>,
+    preparer: Arc<PrepareQueue>,
+    /// By topic and index, so that checkpoint files come out in order.
+    partitions: RwLock<BTreeMap<(StrBytes, i32), Arc<Partition>>>,
+    checkpointing: Mutex<()>,
+    /// Directories of deleted partitions, and when they may be unlinked.
+    to_remove: Mutex<Vec<(i64, PathBuf)>>,
+}
 
 impl PartitionManager {
+    /// A manager of the partitions in `dir`, none of them opened yet, with its threads running.
+    ///
+    /// # Errors
+    /// A thread could not be started.
+    pub fn start(dir: LogDir, fs: Arc<dyn Fs>, config: &BrokerConfig, clock: Clock) -> io::Result<Self> {
+        Self::start_with(dir, fs, config, clock, FLUSHER_THREADS)
+    }
+
+    fn start_with(
+        dir: LogDir,
+        fs: Arc<dyn Fs>,
+        config: &BrokerConfig,
+        clock: Clock,
+        flusher_threads: usize,
+    ) -> io::Result<Self> {
+        let preparer = Arc::new(PrepareQueue::default());
+        let inner = Arc::new(Inner {
+            clean: dir.take_clean_shutdown()?,
+            dir,
+            policy: config.log_flush_policy,
+            producer_id_expiration_ms: i64::from(config.producer_id_expiration_ms),
+            recovery_threads: usize::try_from(config.num_recovery_threads_per_data_dir).unwrap_or(1).max(1),
+            clock,
+            env: LogEnv { fs, preparer: Some(preparer.clone()) },
+            flusher: Arc::default(),
+            preparer,
+            partitions: RwLock::default(),
+            checkpointing: Mutex::new(()),
+            to_remove: Mutex::default(),
+        });
+        let mut threads = Vec::new();
+        for number in 0..flusher_threads {
+            let inner = Arc::clone(&inner);
+            threads.push(named_thread(&format!("flusher-{number}"), move || {
+                inner.flusher.run(&|| inner.release_all_waiters());
+            })?);
+        }
+        let queue = Arc::clone(&inner.preparer);
+        threads.push(named_thread("preparer", move || queue.run())?);
+        Ok(PartitionManager { inner, threads: Mutex::new(threads) })
+    }
+
     /// Makes the log of a new partition, with its directory synced.
     ///
     /// # Errors
-    /// The directory can't be made.
+    /// The directory can't be made, or there is something in its place that can't be read.
     pub fn create(
         &self,
         name: PartitionName,
-        _config: Arc<TopicConfig>,
+        config: Arc<TopicConfig>,
         leader_epoch: i32,
     ) -> Result<Arc<Partition>, PartitionError> {
-        Ok(Arc::new(Partition::new(name, leader_epoch)))
+        if self.is_offline() {
+            return Err(PartitionError::Offline);
+        }
+        let inner = &*self.inner;
+        let dir = inner.create_directory(&name)?;
+        let hint =
+            OpenHint { clean: true, recovery_point: 0, log_start_offset: 0, now_ms: inner.clock.now_ms() };
+        let (log, _) = Log::open(&dir, inner.log_config(&config), inner.env.clone(), hint)
+            .map_err(|source| PartitionError::Open { name: name.clone(), source })?;
+        // The epoch is in the metadata; the log learns of it with the first batch.
+        Ok(inner.adopt(name, log, config, leader_epoch))
     }
 
-    /// Sets the log of a deleted partition aside, to be unlinked later.
+    /// Sets the log of a deleted partition aside, to be unlinked once its last reader is gone. Whoever waits for the
+    /// partition is woken.
     ///
     /// # Errors
     /// The directory can't be renamed.
-    pub fn delete(&self, _partition: &Arc<Partition>) -> Result<(), PartitionError> {
+    pub fn delete(&self, partition: &Arc<Partition>) -> Result<(), PartitionError> {
+        let name = partition.name();
+        {
+            let mut partitions = self.inner.partitions.write();
+            let key = (name.topic.clone(), name.index);
+            if partitions.get(&key).is_some_and(|known| Arc::ptr_eq(known, partition)) {
+                partitions.remove(&key);
+            }
+        }
+        partition.mark_deleted();
+        let renamed = self
+            .inner
+            .dir
+            .rename_for_deletion(&name.topic, name.index)
+            .map_err(|source| PartitionError::Directory { name: name.clone(), source })?;
+        let remove_at_ms = self.inner.clock.now_ms().saturating_add(partition.config().file_delete_delay_ms);
+        self.inner.to_remove.lock().push((remove_at_ms, renamed));
         Ok(())
     }
+
+    /// Moves a partition's log start for DeleteRecords, with everything below it durable, and returns it. It holds
+    /// after a crash once [`checkpoint_log_start_offsets`](Self::checkpoint_log_start_offsets) has returned. Blocks
+    /// on the disk.
+    ///
+    /// # Errors
+    /// The log start stays.
+    pub fn delete_records(&self, partition: &Arc<Partition>, offset: i64) -> Result<i64, DeleteRecordsError> {
+        let log_start_offset = partition.delete_records(offset)?;
+        if partition.durable_end() < log_start_offset {
+            // Or after a crash the log could end below its start.
+            partition.sync_now();
+        }
+        Ok(log_start_offset)
+    }
+
+    /// Every partition, by topic and index.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Partition>> {
+        self.inner.partitions.read().values().cloned().collect()
+    }
+
+    /// Whether the log directory failed and takes no more requests.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.inner.flusher.health.is_offline()
+    }
+
+    /// Why the log directory is offline, and what syncing costs, for metrics.
+    #[must_use]
+    pub fn flusher(&self) -> &Flusher {
+        &self.inner.flusher
+    }
+
+    /// The flush policy of the broker.
+    #[must_use]
+    pub fn policy(&self) -> FlushPolicy {
+        self.inner.policy
+    }
+
+    /// The log directory.
+    #[must_use]
+    pub fn log_dir(&self) -> &LogDir {
+        &self.inner.dir
+    }
+
+    /// Flushes and closes every log, writes the checkpoints and at last the mark of a clean shutdown. Nothing is
+    /// appended from the first step on. Without the mark the next start recovers, so a failure loses nothing.
+    ///
+    /// # Errors
+    /// What kept the shutdown from being a clean one.
+    pub fn shut_down(&self) -> io::Result<()> {
+        let offline = || io::Error::other(self.inner.flusher.health.reason().unwrap_or_default());
+        if !self.join_threads() {
+            return Err(io::Error::other("a thread of the partitions panicked"));
+        }
+        if self.is_offline() {
+            return Err(offline());
+        }
+        for partition in self.all() {
+            partition.close()?;
+        }
+        self.checkpoint_recovery_points()?;
+        self.checkpoint_log_start_offsets()?;
+        self.checkpoint_high_watermarks()?;
+        self.inner.dir.mark_clean_shutdown()
+    }
 }
+
+impl PartitionManager {
+    /// Ends the threads; the flushers finish what is queued. False when one had panicked.
+    fn join_threads(&self) -> bool {
+        self.inner.preparer.stop();
+        self.inner.flusher.stop();
+        let mut threads = self.threads.lock();
+        threads.drain(..).fold(true, |fine, thread| thread.join().is_ok() && fine)
+    }
+}
+
+impl Drop for PartitionManager {
+    /// Ends the threads; without [`shut_down`](Self::shut_down) nothing is flushed, as in a crash.
+    fn drop(&mut self) {
+        // Joined, so that the directory's lock is given up when this returns.
+        self.join_threads();
+    }
+}
+
+impl Inner {
+    fn create_directory(&self, name: &PartitionName) -> Result<PathBuf, PartitionError> {
+        let made = self.dir.create_partitions(&name.topic, name.topic_id, [name.index]);
+        let failed = |source| PartitionError::Directory { name: name.clone(), source };
+        Ok(made.map_err(failed)?.remove(0))
+    }
+
+    fn log_config(&self, config: &TopicConfig) -> LogConfig {
+        LogConfig {
+            segment_bytes: u32::try_from(config.segment_bytes).unwrap_or(u32::MAX),
+            segment_ms: config.segment_ms,
+            index_interval_bytes: u32::try_from(config.index_interval_bytes).unwrap_or(0),
+            segment_index_bytes: u32::try_from(config.segment_index_bytes).unwrap_or(u32::MAX),
+            message_timestamp_type: match config.message_timestamp_type {
+                MessageTimestampType::CreateTime => TimestampType::CreateTime,
+                MessageTimestampType::LogAppendTime => TimestampType::LogAppendTime,
+            },
+            compact: config.cleanup_policy.compact,
+            producer_id_expiration_ms: self.producer_id_expiration_ms,
+        }
+    }
+
+    /// Puts an opened log among the partitions.
+    fn adopt(
+        &self,
+        name: PartitionName,
+        log: Log,
+        config: Arc<TopicConfig>,
+        leader_epoch: i32,
+    ) -> Arc<Partition> {
+        let key = (name.topic.clone(), name.index);
+        let partition =
+            Partition::new(name, log, config, self.policy, leader_epoch, Arc::clone(&self.flusher));
+        self.partitions.write().insert(key, Arc::clone(&partition));
+        partition
+    }
+
+    fn release_all_waiters(&self) {
+        let partitions: Vec<_> = self.partitions.read().values().cloned().collect();
+        partitions.iter().for_each(|partition| partition.release_waiters());
+    }
+}
+
+#[cfg(test)]
+impl PartitionManager {
+    /// A manager for a test, in the log directory `dir`.
+    pub(crate) fn for_tests(dir: &std::path::Path) -> Self {
+        let config = BrokerConfig::for_tests(dir);
+        tests::start(dir, &config, Arc::new(fluxmq_storage::fs::RealFs), FLUSHER_THREADS)
+    }
+}
+
+fn named_thread(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(body)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,26 @@
-//! One partition as the broker sees it.
+//! One partition as the broker sees it: its log, the marks over it, and those who wait for them.
+//!
+//! An append goes through the log's own short mutex, then through the one here. Reads take the high watermark from
+//! here and everything else from the log, which is lock-free.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::task::Waker;
 
 use fluxmq_protocol::StrBytes;
+use fluxmq_storage::LogOffsetMetadata;
+use fluxmq_storage::batch::CheckedBatch;
+use fluxmq_storage::log::{self, AppendContext, Appended, Log, LogStartError, Offline, WriteMode};
+use fluxmq_storage::producer_state::AppendOrigin;
+use parking_lot::Mutex;
+use thiserror::Error;
 use uuid::Uuid;
+
+use super::flusher::{FlushState, Flusher};
+use super::high_watermark::{Acks, Advance, Marks, Visibility, visibility};
+use super::waiters::{CommitQueue, CommitSignal, FetchWaiter};
+use super::write_mode::WriteModeSwitch;
+use crate::config::{FlushPolicy, TopicConfig};
 
 /// The name of a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,16 +39,121 @@ impl std::fmt::Display for PartitionName {
     }
 }
 
+/// Why a batch was not appended.
+#[derive(Debug, Error)]
+pub enum AppendError {
+    /// The log directory failed earlier: `KAFKA_STORAGE_ERROR`.
+    #[error("the log directory is offline")]
+    Offline,
+    /// The partition was deleted: `UNKNOWN_TOPIC_OR_PARTITION`.
+    #[error("the partition was deleted")]
+    Deleted,
+    /// acks=all, and the topic asks for more in-sync replicas than there are: `NOT_ENOUGH_REPLICAS`.
+    #[error(
+        "The size of the current ISR [1] is insufficient to satisfy the min.isr requirement of {min_insync_replicas}"
+    )]
+    NotEnoughReplicas {
+        /// `min.insync.replicas` of the topic.
+        min_insync_replicas: i32,
+    },
+    /// The log refused it, or could not write it.
+    #[error(transparent)]
+    Log(#[from] log::AppendError),
+}
+
+/// An append that was made, or that was a duplicate of one.
+#[derive(Clone, Copy, Debug)]
+pub struct AppendOutcome {
+    /// Offsets and times to answer with.
+    pub appended: Appended,
+    /// Set when the answer has to wait for a sync: the offset that the durable end has to reach.
+    pub commit_at: Option<i64>,
+}
+
+/// Where a wait for a sync stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitState {
+    /// A sync covers it.
+    Committed,
+    /// No sync covers it yet.
+    Pending,
+    /// The log directory failed: whether it is on disk is known only after recovery.
+    Offline,
+    /// The partition was deleted.
+    Deleted,
+}
+
+/// What a client believes about the leader is not so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum LeaderEpochError {
+    /// The client's epoch is older: `FENCED_LEADER_EPOCH`.
+    #[error("the leader epoch is fenced")]
+    Fenced,
+    /// The client's epoch is newer: `UNKNOWN_LEADER_EPOCH`.
+    #[error("the leader epoch is unknown")]
+    Unknown,
+}
+
+/// Why records were not deleted.
+#[derive(Debug, Error)]
+pub enum DeleteRecordsError {
+    /// The offset is negative or lies above the high watermark: `OFFSET_OUT_OF_RANGE`.
+    #[error("offset {0} is out of range")]
+    OffsetOutOfRange(i64),
+    /// The topic's cleanup policy does not contain `delete`: `POLICY_VIOLATION`.
+    #[error("the cleanup policy does not allow it")]
+    PolicyViolation,
+    /// The log directory failed: `KAFKA_STORAGE_ERROR`.
+    #[error("the log directory is offline")]
+    Offline,
+}
+
+#[derive(Debug)]
+struct State {
+    marks: Marks,
+    commits: CommitQueue,
+    fetches: Vec<Arc<FetchWaiter>>,
+}
+
 /// One partition of a topic.
 #[derive(Debug)]
 pub struct Partition {
     name: PartitionName,
-    leader_epoch: i32,
+    log: Log,
+    config: Arc<TopicConfig>,
+    policy: FlushPolicy,
+    leader_epoch: AtomicI32,
+    deleted: AtomicBool,
+    write_mode: WriteModeSwitch,
+    state: Mutex<State>,
+    flush_state: FlushState,
+    flusher: Arc<Flusher>,
 }
 
 impl Partition {
-    pub(super) fn new(name: PartitionName, leader_epoch: i32) -> Self {
-        Self { name, leader_epoch }
+    /// A partition around a log that was just opened; everything in it is durable and seen.
+    pub(super) fn new(
+        name: PartitionName,
+        log: Log,
+        config: Arc<TopicConfig>,
+        policy: FlushPolicy,
+        leader_epoch: i32,
+        flusher: Arc<Flusher>,
+    ) -> Arc<Self> {
+        let first_mode = if policy == FlushPolicy::Always { WriteMode::Plain } else { WriteMode::Mapped };
+        let marks = Marks::recovered(log.log_end());
+        Arc::new(Partition {
+            name,
+            log,
+            config,
+            policy,
+            leader_epoch: AtomicI32::new(leader_epoch),
+            deleted: AtomicBool::new(false),
+            write_mode: WriteModeSwitch::new(first_mode),
+            state: Mutex::new(State { marks, commits: CommitQueue::default(), fetches: Vec::new() }),
+            flush_state: FlushState::default(),
+            flusher,
+        })
     }
 
     /// Topic, topic id and number.
@@ -38,9 +162,344 @@ impl Partition {
         &self.name
     }
 
+    /// The partition's number within its topic.
+    #[must_use]
+    pub fn index(&self) -> i32 {
+        self.name.index
+    }
+
+    /// The log, for reads and look-ups. Append through [`append`](Self::append) alone.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The topic's settings.
+    #[must_use]
+    pub fn config(&self) -> &TopicConfig {
+        &self.config
+    }
+
     /// The epoch of this broker's leadership.
     #[must_use]
     pub fn leader_epoch(&self) -> i32 {
-        self.leader_epoch
+        self.leader_epoch.load(Ordering::Acquire)
+    }
+
+    /// Compares a client's idea of the leader epoch (−1: none) with the partition's (KIP-320).
+    ///
+    /// # Errors
+    /// The client's is older or newer.
+    pub fn check_leader_epoch(&self, current_leader_epoch: i32) -> Result<(), LeaderEpochError> {
+        let own = self.leader_epoch();
+        match current_leader_epoch {
+            -1 => Ok(()),
+            theirs if theirs < own => Err(LeaderEpochError::Fenced),
+            theirs if theirs > own => Err(LeaderEpochError::Unknown),
+            _ => Ok(()),
+        }
+    }
+
+    /// The offset after the last record that consumers may see, with its place in the log.
+    #[must_use]
+    pub fn high_watermark(&self) -> LogOffsetMetadata {
+        self.state.lock().marks.high_watermark()
+    }
+
+    /// The offset up to which no transaction is open. Without transactions: the high watermark.
+    #[must_use]
+    pub fn last_stable_offset(&self) -> LogOffsetMetadata {
+        self.high_watermark()
+    }
+
+    /// The first offset that may be read.
+    #[must_use]
+    pub fn log_start_offset(&self) -> i64 {
+        self.log.log_start_offset()
+    }
+
+    /// The offset after the last record, with its place in the log.
+    #[must_use]
+    pub fn log_end(&self) -> LogOffsetMetadata {
+        self.log.log_end()
+    }
+
+    /// The offset after the last record that a sync has covered.
+    #[must_use]
+    pub fn durable_end(&self) -> i64 {
+        self.state.lock().marks.durable_end()
+    }
+
+    /// Whether requests are answered with `KAFKA_STORAGE_ERROR`.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.flusher.health.is_offline()
+    }
+
+    /// Whether the topic was deleted; whoever still holds the partition answers `UNKNOWN_TOPIC_OR_PARTITION`.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// Takes the log directory offline after a read or write that failed in a way that is not the client's doing.
+    pub fn storage_failed(&self, reason: &dyn std::fmt::Display) {
+        self.flusher.storage_failed(reason);
+    }
+
+    /// Appends one checked batch, moves the marks, wakes fetches that have enough now, and asks for a sync where the
+    /// flush policy or the acks want one. Never waits for a disk sync: the outcome says whether the answer has to.
+    ///
+    /// # Errors
+    /// Nothing was appended.
+    pub fn append(
+        self: &Arc<Self>,
+        batch: &CheckedBatch,
+        acks: Acks,
+        now_ms: i64,
+    ) -> Result<AppendOutcome, AppendError> {
+        self.check_appendable(acks)?;
+        let wanted = visibility(self.policy, acks, false);
+        let context = AppendContext {
+            leader_epoch: self.leader_epoch(),
+            now_ms,
+            mode: self.write_mode.next(wanted),
+            origin: AppendOrigin::Client,
+        };
+        let appended = self.log.append(batch, context).inspect_err(|error| {
+            if let log::AppendError::Offline(offline) = error {
+                self.storage_failed(&format_args!("{}: {offline}", self.name));
+            }
+        })?;
+        let end_offset = appended.last_offset + 1;
+
+        let mut wakers = Vec::new();
+        let (visibility, committed) = {
+            let mut state = self.state.lock();
+            let durable_end = state.marks.durable_end();
+            let flush_due = end_offset - durable_end >= self.config.flush_messages;
+            let visibility = visibility(self.policy, acks, flush_due);
+            if !appended.duplicate
+                && let Some(advance) = state.marks.appended(appended.end, visibility)
+            {
+                state.arrived(advance, &mut wakers);
+            }
+            (visibility, end_offset <= durable_end)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        let commit_at = match visibility {
+            Visibility::AtAppend => None,
+            Visibility::WhenDurable if committed => None,
+            Visibility::WhenDurable => {
+                self.flusher.request(self);
+                Some(end_offset)
+            }
+        };
+        Ok(AppendOutcome { appended, commit_at })
+    }
+
+    fn check_appendable(&self, acks: Acks) -> Result<(), AppendError> {
+        if self.is_offline() {
+            return Err(AppendError::Offline);
+        }
+        if self.is_deleted() {
+            return Err(AppendError::Deleted);
+        }
+        self.check_in_sync_replicas(acks)
+    }
+
+    /// Whether acks=all can be promised: there is one replica, and it is in sync.
+    ///
+    /// # Errors
+    /// [`AppendError::NotEnoughReplicas`] when the topic asks for more.
+    pub fn check_in_sync_replicas(&self, acks: Acks) -> Result<(), AppendError> {
+        let min_insync_replicas = self.config.min_insync_replicas;
+        if acks == Acks::All && min_insync_replicas > 1 {
+            return Err(AppendError::NotEnoughReplicas { min_insync_replicas });
+        }
+        Ok(())
+    }
+
+    /// Where the wait for a sync up to `end_offset` stands.
+    #[must_use]
+    pub fn commit_state(&self, end_offset: i64) -> CommitState {
+        if self.durable_end() >= end_offset {
+            CommitState::Committed
+        } else if self.is_offline() {
+            CommitState::Offline
+        } else if self.is_deleted() {
+            CommitState::Deleted
+        } else {
+            CommitState::Pending
+        }
+    }
+
+    /// Registers `waiter` for moves of the high watermark. What it moved since it was `seen` counts at once.
+    pub fn register_fetch_waiter(&self, waiter: &Arc<FetchWaiter>, seen: LogOffsetMetadata) {
+        let missed = {
+            let mut state = self.state.lock();
+            state.fetches.push(Arc::clone(waiter));
+            state.marks.advance_since(seen)
+        };
+        // A partition that failed or went away after the plan was made needs a new look at once.
+        let waker = if self.is_offline() || self.is_deleted() {
+            waiter.take_waker()
+        } else {
+            missed.and_then(|advance| waiter.arrived(advance.bytes))
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Takes `waiter` off again; nothing if it is not there.
+    pub fn unregister_fetch_waiter(&self, waiter: &Arc<FetchWaiter>) {
+        let mut state = self.state.lock();
+        if let Some(at) = state.fetches.iter().position(|other| Arc::ptr_eq(other, waiter)) {
+            state.fetches.swap_remove(at);
+        }
+    }
+
+    /// Fetches and producers that wait here, for metrics and tests.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.fetches.len(), state.commits.len())
+    }
+
+    /// Whether there is anything to wait for; if so `signal` is completed once, by a sync or a failure.
+    pub(super) fn register_commit(&self, signal: &Arc<CommitSignal>, end_offset: i64) -> bool {
+        let mut state = self.state.lock();
+        // The failure is announced under this lock too, after the flag was set: seen here or announced later.
+        if state.marks.durable_end() >= end_offset || self.is_offline() || self.is_deleted() {
+            return false;
+        }
+        state.commits.push(end_offset, Arc::clone(signal));
+        true
+    }
+
+    pub(super) fn unregister_commit(&self, signal: &Arc<CommitSignal>) {
+        self.state.lock().commits.remove(signal);
+    }
+
+    pub(super) fn flush_state(&self) -> &FlushState {
+        &self.flush_state
+    }
+
+    /// Asks the flushers to sync everything appended so far.
+    pub(super) fn request_flush(self: &Arc<Self>) {
+        self.flusher.request(self);
+    }
+
+    /// Syncs the log and moves the marks. `wakers` gets those to wake.
+    pub(super) fn sync(&self, wakers: &mut Vec<Waker>) {
+        if self.is_offline() || self.is_deleted() {
+            return;
+        }
+        match self.log.sync() {
+            Ok(durable_end) => self.synced(durable_end, wakers),
+            Err(offline) => self.storage_failed(&format_args!("{}: {offline}", self.name)),
+        }
+    }
+
+    fn synced(&self, durable_end: LogOffsetMetadata, wakers: &mut Vec<Waker>) {
+        let mut state = self.state.lock();
+        let advance = state.marks.synced(durable_end);
+        state.commits.complete_through(durable_end.offset, wakers);
+        if let Some(advance) = advance {
+            state.arrived(advance, wakers);
+        }
+    }
+
+    /// As the flushers do, on the calling thread, which blocks on the disk.
+    pub(super) fn sync_now(&self) {
+        let mut wakers = Vec::new();
+        self.sync(&mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Finishes rolled segments and moves the recovery point past them. Blocks on the disk.
+    pub(super) fn sync_sealed(&self) {
+        if let Err(offline) = self.log.sync_sealed() {
+            self.storage_failed(&format_args!("{}: {offline}", self.name));
+        }
+    }
+
+    /// Flushes and closes the log. Appends fail from now on; everyone who waits is answered.
+    ///
+    /// # Errors
+    /// The log went offline, so that the shutdown is no clean one.
+    pub(super) fn close(&self) -> std::io::Result<()> {
+        let mut wakers = Vec::new();
+        let closed = self.log.close().map_err(std::io::Error::other);
+        match &closed {
+            Ok(durable_end) => self.synced(*durable_end, &mut wakers),
+            Err(offline) => self.storage_failed(&format_args!("{}: {offline}", self.name)),
+        }
+        wakers.into_iter().for_each(Waker::wake);
+        self.release_waiters();
+        closed.map(|_| ())
+    }
+
+    /// Wakes everyone who waits here: the partition failed or went away.
+    pub(super) fn release_waiters(&self) {
+        let mut wakers = Vec::new();
+        {
+            let mut state = self.state.lock();
+            state.commits.complete_all(&mut wakers);
+            wakers.extend(state.fetches.iter().filter_map(|waiter| waiter.take_waker()));
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Marks the partition deleted; from now on nothing is appended.
+    pub(super) fn mark_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+        self.log.mark_deleted();
+        self.release_waiters();
+    }
+
+    /// Leads under `epoch` from now on; what is appended carries it. Durable when this returns. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The log directory is offline, or goes so.
+    pub fn set_leader_epoch(&self, epoch: i32) -> Result<(), Offline> {
+        self.log
+            .assign_leader_epoch(epoch)
+            .inspect_err(|offline| self.storage_failed(&format_args!("{}: {offline}", self.name)))?;
+        self.leader_epoch.store(epoch, Ordering::Release);
+        Ok(())
+    }
+
+    /// Moves the log start up to `offset`, or up to the high watermark for −1, and returns it. The caller makes it
+    /// durable before the answer.
+    ///
+    /// # Errors
+    /// See [`DeleteRecordsError`]; the log start stays.
+    pub(super) fn delete_records(&self, offset: i64) -> Result<i64, DeleteRecordsError> {
+        if self.is_offline() {
+            return Err(DeleteRecordsError::Offline);
+        }
+        if !self.config.cleanup_policy.delete {
+            return Err(DeleteRecordsError::PolicyViolation);
+        }
+        let high_watermark = self.high_watermark().offset;
+        let target = if offset == -1 { high_watermark } else { offset };
+        if target < 0 || target > high_watermark {
+            return Err(DeleteRecordsError::OffsetOutOfRange(target));
+        }
+        self.log.advance_log_start_offset(target).map_err(|error| match error {
+            LogStartError::BeyondEnd { offset, .. } => DeleteRecordsError::OffsetOutOfRange(offset),
+            LogStartError::Offline(offline) => {
+                self.storage_failed(&format_args!("{}: {offline}", self.name));
+                DeleteRecordsError::Offline
+            }
+        })
+    }
+}
+
+impl State {
+    fn arrived(&self, advance: Advance, wakers: &mut Vec<Waker>) {
+        wakers.extend(self.fetches.iter().filter_map(|waiter| waiter.arrived(advance.bytes)));
     }
 }

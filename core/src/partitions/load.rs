@@ -1,0 +1,185 @@
+//! Opening every partition at start-up.
+//!
+//! What the metadata knows is opened, or made where a crash came between the metadata's commit and the directory.
+//! What it doesn't know is set aside under a name of its own, never deleted.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use fluxmq_protocol::StrBytes;
+use fluxmq_storage::checkpoint::PartitionOffsets;
+use fluxmq_storage::log::{Log, OpenHint};
+use fluxmq_storage::log_dir::OffsetCheckpoint;
+use parking_lot::Mutex;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::partition::{Partition, PartitionName};
+use super::{Inner, PartitionError, PartitionManager};
+use crate::config::TopicConfig;
+
+/// How often a start that takes long says how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A topic of the metadata whose partitions are to be opened.
+#[derive(Debug)]
+pub struct TopicToLoad {
+    /// The name.
+    pub name: StrBytes,
+    /// The id, which has to be that of the directories.
+    pub id: Uuid,
+    /// The settings in force.
+    pub config: Arc<TopicConfig>,
+    /// By partition index: the leader epoch last stored.
+    pub leader_epochs: Vec<i32>,
+}
+
+impl PartitionManager {
+    /// Whether the last run did not end with a clean shutdown: logs are recovered, and leader epochs rise.
+    #[must_use]
+    pub fn is_unclean(&self) -> bool {
+        !self.inner.clean
+    }
+
+    /// Opens the partitions of `topics`, recovering them after an unclean end, and returns them by topic and index.
+    /// Each is under the epoch last stored or, if higher, the last in its log.
+    ///
+    /// # Errors
+    /// The first log that can't be opened: the broker must not serve without it.
+    pub fn load(&self, topics: &[TopicToLoad]) -> Result<Vec<Vec<Arc<Partition>>>, PartitionError> {
+        let inner = &*self.inner;
+        let found = self.set_strays_aside(topics)?;
+        let load = Load {
+            inner,
+            found,
+            recovery_points: inner.dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint),
+            log_starts: inner.dir.read_checkpoint(OffsetCheckpoint::LogStart),
+            wanted: topics
+                .iter()
+                .flat_map(|topic| (0..topic.leader_epochs.len()).map(move |index| (topic, index)))
+                .collect(),
+            next: AtomicUsize::new(0),
+            opened: Mutex::new(Vec::new()),
+        };
+        load.run(topics)
+    }
+
+    /// The directories that belong to `topics`, after all others were renamed to `-stray`.
+    fn set_strays_aside(
+        &self,
+        topics: &[TopicToLoad],
+    ) -> Result<HashMap<(StrBytes, i32), PathBuf>, PartitionError> {
+        let known: HashMap<&str, &TopicToLoad> = topics.iter().map(|topic| (&*topic.name, topic)).collect();
+        let mut found = HashMap::new();
+        let dir = &self.inner.dir;
+        let listing = dir.list().map_err(PartitionError::LogDir)?;
+        self.inner.to_remove.lock().extend(listing.deleted.into_iter().map(|path| (i64::MIN, path)));
+        for entry in listing.partitions {
+            let topic = known.get(entry.topic.as_str()).filter(|topic| {
+                usize::try_from(entry.partition).is_ok_and(|index| index < topic.leader_epochs.len())
+                    && entry.topic_id.is_none_or(|id| id == topic.id)
+            });
+            match topic {
+                Some(topic) if entry.topic_id.is_some() => {
+                    found.insert((topic.name.clone(), entry.partition), entry.path);
+                }
+                // A folder that came from elsewhere: opening it writes the topic's id into it.
+                Some(_) => {}
+                None => {
+                    let aside = dir.rename_stray(&entry.path).map_err(PartitionError::LogDir)?;
+                    warn!(
+                        from = %entry.path.display(),
+                        to = %aside.display(),
+                        "a log that the metadata doesn't know was set aside"
+                    );
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The state that the opening threads share.
+struct Load<'a> {
+    inner: &'a Inner,
+    found: HashMap<(StrBytes, i32), PathBuf>,
+    recovery_points: PartitionOffsets,
+    log_starts: PartitionOffsets,
+    wanted: Vec<(&'a TopicToLoad, usize)>,
+    next: AtomicUsize,
+    /// Place in `wanted`, and what came of it.
+    opened: Mutex<Vec<(usize, Opened)>>,
+}
+
+type Opened = Result<Arc<Partition>, PartitionError>;
+
+impl Load<'_> {
+    fn run(self, topics: &[TopicToLoad]) -> Result<Vec<Vec<Arc<Partition>>>, PartitionError> {
+        let started = Instant::now();
+        let progress = Mutex::new(started);
+        std::thread::scope(|scope| {
+            for _ in 0..self.inner.recovery_threads.min(self.wanted.len()) {
+                scope.spawn(|| self.open_all(&progress));
+            }
+        });
+        let mut opened = self.opened.into_inner();
+        opened.sort_by_key(|(place, _)| *place);
+        let mut partitions = opened.into_iter().map(|(_, result)| result);
+        let by_topic = topics
+            .iter()
+            .map(|topic| partitions.by_ref().take(topic.leader_epochs.len()).collect())
+            .collect::<Result<_, _>>()?;
+        if !self.wanted.is_empty() {
+            info!(partitions = self.wanted.len(), ms = started.elapsed().as_millis(), "logs opened");
+        }
+        Ok(by_topic)
+    }
+
+    fn open_all(&self, progress: &Mutex<Instant>) {
+        loop {
+            let place = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some((topic, index)) = self.wanted.get(place) else { return };
+            let opened = self.open(topic, *index);
+            let failed = opened.is_err();
+            self.opened.lock().push((place, opened));
+            if failed {
+                // The start fails; no need to open the rest.
+                self.next.store(self.wanted.len(), Ordering::Relaxed);
+            }
+            if let Some(mut last) = progress.try_lock()
+                && last.elapsed() >= PROGRESS_INTERVAL
+            {
+                *last = Instant::now();
+                info!("opening logs: {} of {}", self.opened.lock().len(), self.wanted.len());
+            }
+        }
+    }
+
+    fn open(&self, topic: &TopicToLoad, index: usize) -> Result<Arc<Partition>, PartitionError> {
+        let partition_index = i32::try_from(index).expect("partition indexes are i32");
+        let name = PartitionName { topic: topic.name.clone(), topic_id: topic.id, index: partition_index };
+        let inner = self.inner;
+        let dir = match self.found.get(&(name.topic.clone(), name.index)) {
+            Some(dir) => dir.clone(),
+            None => inner.create_directory(&name)?,
+        };
+        let key = (name.topic.to_string(), name.index);
+        let hint = OpenHint {
+            clean: inner.clean,
+            recovery_point: self.recovery_points.get(&key).copied().unwrap_or(0),
+            log_start_offset: self.log_starts.get(&key).copied().unwrap_or(0),
+            now_ms: inner.clock.now_ms(),
+        };
+        let (log, recovered) = Log::open(&dir, inner.log_config(&topic.config), inner.env.clone(), hint)
+            .map_err(|source| PartitionError::Open { name: name.clone(), source })?;
+        if let Some(cut) = &recovered.cut {
+            warn!(partition = %name, ?cut, end = log.log_end().offset, "a log was cut where it stops being valid");
+        }
+        let stored = topic.leader_epochs[index];
+        let leader_epoch = log.latest_epoch().map_or(stored, |last| last.max(stored));
+        Ok(inner.adopt(name, log, Arc::clone(&topic.config), leader_epoch))
+    }
+}
