@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::handlers::fetch_session::FetchSessions;
 use crate::meta::Metadata;
 use crate::metrics::Metrics;
 use crate::net::budget::RequestBudget;
@@ -44,6 +45,8 @@ pub struct Broker {
     pub violations: Violations,
     /// What is counted.
     pub metrics: Metrics,
+    /// Incremental fetch sessions.
+    pub fetch_sessions: FetchSessions,
     /// Starting, ready or stopping.
     pub lifecycle: Lifecycle,
 }
@@ -183,6 +186,9 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         connection_limits: ConnectionLimits::new(&config),
         violations: Violations::default(),
         metrics: Metrics::default(),
+        fetch_sessions: FetchSessions::new(
+            usize::try_from(config.max_incremental_fetch_session_cache_slots).unwrap_or(0),
+        ),
         lifecycle: Lifecycle::default(),
         config,
     });

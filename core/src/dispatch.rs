@@ -182,11 +182,11 @@ pub static TABLE: &[Api] = ROWS;
 
 const ROWS: &[Api] = &[
     Api {
-        key: ApiKey::Metadata,
-        min_version: 0,
-        max_version: 13,
-        advertised_min_version: 0,
-        handler: handlers::metadata::handle,
+        key: ApiKey::Fetch,
+        min_version: 4,
+        max_version: 18,
+        advertised_min_version: 4,
+        handler: handlers::fetch::handle,
         exercised_by: "stock clients; raw frames for every version",
     },
     Api {
@@ -198,60 +198,12 @@ const ROWS: &[Api] = &[
         exercised_by: "stock clients; raw frames for every version",
     },
     Api {
-        key: ApiKey::CreateTopics,
-        min_version: 2,
-        max_version: 7,
-        advertised_min_version: 2,
-        handler: handlers::create_topics::handle,
-        exercised_by: "Java admin client; raw frames for every version",
-    },
-    Api {
-        key: ApiKey::DeleteTopics,
-        min_version: 1,
-        max_version: 6,
-        advertised_min_version: 1,
-        handler: handlers::delete_topics::handle,
-        exercised_by: "Java admin client; raw frames for every version",
-    },
-    Api {
         key: ApiKey::DescribeConfigs,
         min_version: 1,
         max_version: 4,
         advertised_min_version: 1,
         handler: handlers::describe_configs::handle,
         exercised_by: "kafka-configs --describe (v4); raw frames for every version",
-    },
-    Api {
-        key: ApiKey::DescribeLogDirs,
-        min_version: 1,
-        max_version: 4,
-        advertised_min_version: 1,
-        handler: handlers::describe_log_dirs::handle,
-        exercised_by: "kafka-log-dirs; raw frames for every version",
-    },
-    Api {
-        key: ApiKey::CreatePartitions,
-        min_version: 0,
-        max_version: 3,
-        advertised_min_version: 0,
-        handler: handlers::create_partitions::handle,
-        exercised_by: "Java admin client; raw frames for every version",
-    },
-    Api {
-        key: ApiKey::DescribeCluster,
-        min_version: 0,
-        max_version: 2,
-        advertised_min_version: 0,
-        handler: handlers::describe_cluster::handle,
-        exercised_by: "Java admin client; raw frames for every version",
-    },
-    Api {
-        key: ApiKey::DescribeTopicPartitions,
-        min_version: 0,
-        max_version: 0,
-        advertised_min_version: 0,
-        handler: handlers::describe_topic_partitions::handle,
-        exercised_by: "Java admin client; raw frames",
     },
 ];
 

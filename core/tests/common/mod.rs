@@ -1,3 +1,0 @@
-//! What the tests of a whole broker share.
-
-pub(crate) mod raw;
