@@ -2,6 +2,7 @@
 
 use fluxmq_protocol::{ErrorCode, StrBytes};
 
+use crate::config::ConfigError;
 use crate::meta::{CreatePartitionsError, CreateTopicError, DeleteTopicError};
 
 /// A code with the text that some responses carry beside it.
@@ -84,5 +85,11 @@ impl From<CreatePartitionsError> for ApiError {
 impl From<DeleteTopicError> for ApiError {
     fn from(error: DeleteTopicError) -> Self {
         Self::new(ErrorCode::from(&error), error.to_string())
+    }
+}
+
+impl From<ConfigError> for ApiError {
+    fn from(error: ConfigError) -> Self {
+        Self::new(ErrorCode::InvalidConfig, error.to_string())
     }
 }

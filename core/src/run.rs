@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::broker::{self, BrokerHandle, StartError};
+use crate::broker::{self, StartError};
 use crate::config::BrokerConfig;
 use crate::startup;
 
@@ -19,25 +19,21 @@ const EXIT_UNCLEAN: u8 = 1;
 #[must_use]
 pub fn run(config: BrokerConfig, started: Instant) -> ExitCode {
     startup::log_notices(&config.notices);
-    let handle = match broker::start(config) {
-        Ok(handle) => handle,
-        Err(error) => return refuse(&error),
-    };
-    startup::print_ready(handle.broker(), started);
     // Only signals are waited for here; the broker has its own threads.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&StartError::Io { what: "the runtime cannot be built", error }),
     };
-    runtime.block_on(until_stopped(handle))
+    runtime.block_on(until_stopped(config, started))
 }
 
+/// Told on standard error whatever the log level, like a configuration that is refused.
 fn refuse(error: &StartError) -> ExitCode {
-    tracing::error!("{error}");
+    eprintln!("fluxmq: {error}");
     ExitCode::from(EXIT_START)
 }
 
-async fn until_stopped(handle: BrokerHandle) -> ExitCode {
+async fn until_stopped(config: BrokerConfig, started: Instant) -> ExitCode {
     let (mut terminate, mut interrupt) =
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
@@ -45,6 +41,18 @@ async fn until_stopped(handle: BrokerHandle) -> ExitCode {
                 return refuse(&StartError::Io { what: "signals cannot be waited for", error });
             }
         };
+    // Apart, since a recovery may take long and a signal ends it at once.
+    let start = tokio::task::spawn_blocking(move || broker::start(config));
+    let handle = tokio::select! {
+        started = start => match started {
+            Ok(Ok(handle)) => handle,
+            Ok(Err(error)) => return refuse(&error),
+            Err(_) => return ExitCode::from(EXIT_START),
+        },
+        _ = terminate.recv() => exit_now(),
+        _ = interrupt.recv() => exit_now(),
+    };
+    startup::print_ready(handle.broker(), started);
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),

@@ -22,6 +22,8 @@ mod shapes;
 pub use error::ErrorCode;
 pub use kafka_protocol::messages;
 pub use kafka_protocol::messages::ApiKey;
-pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
+pub use kafka_protocol::protocol::{
+    Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange,
+};
 pub use parts::{Part, Parts};
 pub use reader::ShapeError;

@@ -1,7 +1,16 @@
 //! One file per API.
 
 pub mod api_versions;
+mod authorized_operations;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_log_dirs;
+pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod fetch_planner;
 pub mod fetch_session;
+pub mod metadata;
+mod replica_assignment;

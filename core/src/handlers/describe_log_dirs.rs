@@ -1,0 +1,91 @@
+//! DescribeLogDirs (key 35), v1–4. KIP-113, KIP-827 (sizes of the volume, v4).
+//!
+//! There is one log directory. The lag is that of Kafka: how far the high watermark is ahead of the log end, which
+//! is never. Deliberately not here: future logs, since a log never moves between directories.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fluxmq_protocol::messages::describe_log_dirs_response::{
+    DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
+};
+use fluxmq_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
+use fluxmq_protocol::{ErrorCode, StrBytes};
+
+use crate::broker::Broker;
+use crate::dispatch::{Outcome, RequestContext};
+use crate::meta::Topic;
+
+/// Asks the file system on the blocking pool.
+pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
+    let request: DescribeLogDirsRequest = match context.decode(body) {
+        Ok(request) => request,
+        Err(reason) => return Outcome::Close(reason),
+    };
+    let context = context.detached();
+    Outcome::Wait(Box::pin(async move {
+        let broker = Arc::clone(context.broker());
+        let response = context.broker().blocking.run(move || describe(&broker, &request)).await;
+        context.respond(&response)
+    }))
+}
+
+fn describe(broker: &Broker, request: &DescribeLogDirsRequest) -> DescribeLogDirsResponse {
+    let directory = &broker.config.log_dir;
+    let result = DescribeLogDirsResult::default().with_log_dir(absolute(directory));
+    let result = match volume_bytes(directory) {
+        Ok((total_bytes, usable_bytes)) if !broker.partitions.is_offline() => result
+            .with_topics(topics(broker, request))
+            .with_total_bytes(total_bytes)
+            .with_usable_bytes(usable_bytes),
+        _ => result.with_error_code(ErrorCode::KafkaStorageError.code()),
+    };
+    DescribeLogDirsResponse::default().with_results(vec![result])
+}
+
+fn absolute(directory: &Path) -> StrBytes {
+    let path = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
+    StrBytes::from_string(path.to_string_lossy().into_owned())
+}
+
+/// The size of the volume, and what of it can still be used.
+fn volume_bytes(directory: &Path) -> rustix::io::Result<(i64, i64)> {
+    let volume = rustix::fs::statvfs(directory)?;
+    let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(volume.f_frsize)).unwrap_or(i64::MAX);
+    Ok((bytes(volume.f_blocks), bytes(volume.f_bavail)))
+}
+
+/// Those asked for that exist, by topic; null asks for all.
+fn topics(broker: &Broker, request: &DescribeLogDirsRequest) -> Vec<DescribeLogDirsTopic> {
+    let image = broker.metadata.topics();
+    let Some(asked) = &request.topics else {
+        return image.iter().map(|topic| describe_topic(topic, 0..topic.partition_count())).collect();
+    };
+    let mut wanted: HashMap<&TopicName, BTreeSet<i32>> = HashMap::new();
+    for topic in asked {
+        wanted.entry(&topic.topic).or_default().extend(&topic.partitions);
+    }
+    wanted
+        .into_iter()
+        .filter_map(|(name, indexes)| Some(describe_topic(image.by_name(name)?, indexes)))
+        .filter(|topic| !topic.partitions.is_empty())
+        .collect()
+}
+
+fn describe_topic(topic: &Topic, indexes: impl IntoIterator<Item = i32>) -> DescribeLogDirsTopic {
+    let partitions = indexes.into_iter().filter_map(|index| {
+        let partition = topic.partition(index)?;
+        let lag = partition.high_watermark().offset - partition.log_end().offset;
+        Some(
+            DescribeLogDirsPartition::default()
+                .with_partition_index(index)
+                .with_partition_size(i64::try_from(partition.log().size_bytes()).unwrap_or(i64::MAX))
+                .with_offset_lag(lag.max(0)),
+        )
+    });
+    DescribeLogDirsTopic::default()
+        .with_name(TopicName(topic.name.clone()))
+        .with_partitions(partitions.collect())
+}

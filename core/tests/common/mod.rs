@@ -1,0 +1,3 @@
+//! What the tests of a whole broker share.
+
+pub(crate) mod raw;
