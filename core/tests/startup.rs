@@ -1,6 +1,6 @@
 //! The broker as a process: what it takes from files, the environment and flags, what it says, and how it refuses.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::type_complexity)]
 
 use std::io::Read;
 use std::path::Path;
@@ -310,6 +310,41 @@ fn what_is_refused_ends_with_code_2_and_one_line() {
         assert_eq!((code, errors.as_str()), (2, *line));
     }
     assert!(!dir.path().join("fluxmq-data").exists());
+}
+
+#[test]
+fn a_data_directory_that_is_taken_or_too_new_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = start(dir.path(), QUIET, &[]);
+    first.until_ready();
+    let data = dir.path().join("fluxmq-data");
+    let (code, errors) = start(dir.path(), QUIET, &[]).ended();
+    assert_eq!(code, 2);
+    assert!(errors.ends_with("fluxmq-data is in use by another process\n"), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert_eq!(first.stop().0, 0);
+
+    let path = data.join("meta.properties");
+    let properties = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, properties.replace("version=1", "version=2")).unwrap();
+    let (code, errors) = start(dir.path(), QUIET, &[]).ended();
+    assert_eq!(code, 2);
+    assert!(
+        errors.ends_with("meta.properties has format version 2; this broker reads version 1\n"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn the_cluster_id_of_the_container_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = "4L6g3nShT-eMCtK--X86sw";
+    for environment in [&[("CLUSTER_ID", id)][..], &[]] {
+        let mut process = start(dir.path(), QUIET, environment);
+        let text = process.until_ready();
+        assert!(text.contains(&format!("cluster id {id}, node 1\n")), "{text}");
+        assert_eq!(process.stop().0, 0);
+    }
 }
 
 #[test]
