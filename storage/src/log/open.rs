@@ -302,24 +302,25 @@ impl Opening<'_> {
                 created_ms: self.hint.now_ms,
             };
             let segment = Segment::new(self.dir, base_offset, file, state, self.fs)?;
-            if next_base.is_some() {
-                segment.mark_durable();
-                return Ok(segment.indexes_agree(self.fs)?.then_some(segment));
-            }
             if !segment.indexes_agree(self.fs)? {
                 return Ok(None);
             }
-            // The end of the last segment isn't written anywhere: go from the last index entry to the end.
-            match segment.last_batch(self.fs) {
-                Ok(last) => {
-                    let next_offset = last.map_or(base_offset, |header| header.next_offset());
+            // Go from the last index entry to the end: the log's end isn't written anywhere else, and a rolled
+            // segment may not have been cut to its batches.
+            let last = match segment.last_batch(self.fs) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
+                other => other?,
+            };
+            let next_offset = last.map_or(base_offset, |header| header.next_offset());
+            match next_base {
+                Some(next) if next_offset > next => return Ok(None),
+                Some(_) => segment.mark_durable(),
+                None => {
                     segment.publish(SegmentEnd { next_offset, position: len });
                     segment.mark_synced();
-                    Ok(Some(segment))
                 }
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
-                Err(error) => Err(error),
             }
+            Ok(Some(segment))
         };
         trusted().map_err(|error| self.failed(error))
     }
@@ -368,11 +369,14 @@ impl Opening<'_> {
         self.recovered.scanned_segments += 1;
         self.recovered.scanned_bytes += u64::from(scanned.position);
         let mut stopped = scanned.stopped;
-        if stopped.is_none()
-            && let Some(next) = next_base
-            && (next < scanned.next_offset || (next > scanned.next_offset && !rules.gaps_allowed))
-        {
-            stopped = Some(CutReason::MissingRecords { expected: scanned.next_offset, found: next });
+        match next_base {
+            // All that was published here is here. What follows was only reserved, or belongs to an append that
+            // was refused, and hadn't been cut off yet after the roll.
+            Some(next) if next == scanned.next_offset => stopped = None,
+            Some(next) if stopped.is_none() && (next < scanned.next_offset || !rules.gaps_allowed) => {
+                stopped = Some(CutReason::MissingRecords { expected: scanned.next_offset, found: next });
+            }
+            _ => {}
         }
         match stopped {
             Some(reason) => Ok((segment, Some((scanned.position, scanned.next_offset, reason)))),

@@ -1,15 +1,22 @@
 //! Tests of a log as a whole, on the real file system.
 
+mod appending;
+mod faults;
+mod mapped;
+mod model;
+mod recovering;
+mod stress;
+
 use super::*;
 use crate::batch::{BatchBuilder, CheckedBatch, verify_stored};
 use crate::fs::RealFs;
 use crate::producer_state::AppendOrigin;
 
-pub(super) const NOW_MS: i64 = 1_700_000_000_000;
+const NOW_MS: i64 = 1_700_000_000_000;
 
 /// Runs tasks when told to.
 #[derive(Debug, Default)]
-pub(super) struct ManualPreparer {
+struct ManualPreparer {
     tasks: Mutex<Vec<PrepareTask>>,
 }
 
@@ -20,7 +27,7 @@ impl Preparer for ManualPreparer {
 }
 
 impl ManualPreparer {
-    pub(super) fn run(&self) {
+    fn run(&self) {
         loop {
             let tasks = std::mem::take(&mut *self.tasks.lock());
             if tasks.is_empty() {
@@ -32,24 +39,24 @@ impl ManualPreparer {
     }
 }
 
-pub(super) fn plain_env() -> LogEnv {
+fn plain_env() -> LogEnv {
     LogEnv { fs: Arc::new(RealFs), preparer: None }
 }
 
-pub(super) fn mapped_env() -> (LogEnv, Arc<ManualPreparer>) {
+fn mapped_env() -> (LogEnv, Arc<ManualPreparer>) {
     let preparer = Arc::new(ManualPreparer::default());
     (LogEnv { fs: Arc::new(RealFs), preparer: Some(preparer.clone()) }, preparer)
 }
 
-pub(super) fn hint(clean: bool, recovery_point: i64) -> OpenHint {
+fn hint(clean: bool, recovery_point: i64) -> OpenHint {
     OpenHint { clean, recovery_point, log_start_offset: 0, now_ms: NOW_MS }
 }
 
-pub(super) fn context(mode: WriteMode) -> AppendContext {
+fn context(mode: WriteMode) -> AppendContext {
     AppendContext { leader_epoch: 3, now_ms: NOW_MS, mode, origin: AppendOrigin::Client }
 }
 
-pub(super) fn batch(records: usize, value_bytes: usize) -> CheckedBatch {
+fn batch(records: usize, value_bytes: usize) -> CheckedBatch {
     let mut builder = BatchBuilder::new();
     for i in 0..records {
         builder = builder.record(NOW_MS + i as i64, Some(b"key"), Some(&vec![i as u8; value_bytes]));
@@ -58,7 +65,7 @@ pub(super) fn batch(records: usize, value_bytes: usize) -> CheckedBatch {
 }
 
 /// Reads everything from the log start on, checks every batch and gives the offsets.
-pub(super) fn read_all(log: &Log) -> Vec<(i64, i64)> {
+fn read_all(log: &Log) -> Vec<(i64, i64)> {
     let mut offsets = Vec::new();
     let mut next = log.log_start_offset();
     let end = log.log_end();

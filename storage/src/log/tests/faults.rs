@@ -1,0 +1,151 @@
+//! A file system that fails on order.
+
+use super::*;
+use std::fs::File;
+use std::io;
+use std::sync::atomic::AtomicUsize;
+
+#[derive(Debug, Default)]
+struct FaultyFs {
+    /// What the next write gives, after half of its bytes.
+    write: Mutex<Option<io::ErrorKind>>,
+    fail_sync: AtomicBool,
+    fail_sync_dir: AtomicBool,
+    no_allocate: AtomicBool,
+    syncs: AtomicUsize,
+}
+
+impl Fs for FaultyFs {
+    fn write_all_at(&self, file: &File, parts: &[&[u8]], position: u64) -> io::Result<()> {
+        if let Some(kind) = self.write.lock().take() {
+            let bytes = parts.concat();
+            RealFs.write_all_at(file, &[&bytes[..bytes.len() / 2]], position)?;
+            return Err(kind.into());
+        }
+        RealFs.write_all_at(file, parts, position)
+    }
+
+    fn sync_data(&self, file: &File) -> io::Result<()> {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        if self.fail_sync.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Other.into());
+        }
+        RealFs.sync_data(file)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        if self.fail_sync_dir.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Other.into());
+        }
+        RealFs.sync_dir(dir)
+    }
+
+    fn allocate(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
+        if self.no_allocate.load(Ordering::Relaxed) {
+            return Err(rustix::io::Errno::OPNOTSUPP.into());
+        }
+        RealFs.allocate(file, offset, len)
+    }
+}
+
+fn faulty(dir: &Path) -> (Log, Arc<FaultyFs>) {
+    let fs = Arc::new(FaultyFs::default());
+    let env = LogEnv { fs: fs.clone(), preparer: None };
+    (Log::open(dir, small_segments(), env, hint(true, 0)).unwrap().0, fs)
+}
+
+#[test]
+fn a_full_disk_refuses_the_batch_and_heals() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, fs) = faulty(dir.path());
+    log.append(&batch(1, 100), context(WriteMode::Plain)).unwrap();
+    let end = log.log_end();
+    *fs.write.lock() = Some(io::ErrorKind::StorageFull);
+    let refused = log.append(&batch(5, 900), context(WriteMode::Plain));
+    assert!(matches!(refused, Err(AppendError::NoSpace(_))));
+    assert_eq!(log.log_end(), end, "nothing of it is visible");
+    let appended = log.append(&batch(2, 10), context(WriteMode::Plain)).unwrap();
+    assert_eq!(appended.base_offset, end.offset);
+    assert_eq!(read_all(&log), [(0, 0), (1, 2)]);
+    drop(log);
+    // What the refused batch left behind the end is no batch.
+    let (log, recovered) = Log::open(dir.path(), small_segments(), plain_env(), hint(false, 0)).unwrap();
+    assert!(recovered.cut.is_some());
+    assert_eq!(read_all(&log), [(0, 0), (1, 2)]);
+}
+
+#[test]
+fn a_failed_write_takes_the_log_offline() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, fs) = faulty(dir.path());
+    log.append(&batch(1, 100), context(WriteMode::Plain)).unwrap();
+    *fs.write.lock() = Some(io::ErrorKind::Other);
+    for _ in 0..2 {
+        let refused = log.append(&batch(1, 10), context(WriteMode::Plain));
+        assert!(matches!(refused, Err(AppendError::Offline(_))));
+    }
+    assert!(matches!(log.read(0, 1, log.log_end(), true), Err(ReadError::Offline(_))));
+    assert_eq!(log.offline().unwrap().what, "appending to a segment");
+}
+
+#[test]
+fn a_failed_sync_is_never_retried_into_a_success() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, fs) = faulty(dir.path());
+    log.append(&batch(1, 100), context(WriteMode::Plain)).unwrap();
+    let durable = log.sync().unwrap();
+    log.append(&batch(1, 100), context(WriteMode::Plain)).unwrap();
+    fs.fail_sync.store(true, Ordering::Relaxed);
+    assert!(log.sync().is_err());
+    fs.fail_sync.store(false, Ordering::Relaxed);
+    assert!(log.sync().is_err());
+    assert!(log.close().is_err());
+    assert_eq!(log.durable_end(), durable);
+    assert_eq!(log.recovery_point(), durable.offset);
+}
+
+#[test]
+fn a_new_segment_isnt_durable_before_its_name_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, fs) = faulty(dir.path());
+    log.append(&batch(1, 100), context(WriteMode::Plain)).unwrap();
+    fs.fail_sync_dir.store(true, Ordering::Relaxed);
+    assert!(log.sync().is_err());
+    assert_eq!(log.durable_end().offset, 0);
+}
+
+#[test]
+fn a_sync_covers_rolled_segments_and_is_free_when_nothing_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, fs) = faulty(dir.path());
+    while log.segment_count() < 4 {
+        log.append(&batch(1, 900), context(WriteMode::Plain)).unwrap();
+    }
+    let end = log.sync().unwrap();
+    assert_eq!((end, log.durable_end()), (log.log_end(), log.log_end()));
+    assert_eq!(fs.syncs.load(Ordering::Relaxed), 4);
+    log.sync().unwrap();
+    assert_eq!(fs.syncs.load(Ordering::Relaxed), 4);
+    assert_eq!(log.recovery_point(), 0, "indexes and snapshots of rolled segments are not on disk yet");
+    log.sync_sealed().unwrap();
+    assert_eq!(log.recovery_point(), end.offset);
+}
+
+#[test]
+fn without_fallocate_the_log_is_written_plainly() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = Arc::new(FaultyFs::default());
+    fs.no_allocate.store(true, Ordering::Relaxed);
+    let preparer = Arc::new(ManualPreparer::default());
+    let env = LogEnv { fs, preparer: Some(preparer.clone()) };
+    let (log, _) = Log::open(dir.path(), small_segments(), env, hint(true, 0)).unwrap();
+    for _ in 0..100 {
+        log.append(&batch(1, 300), context(WriteMode::Mapped)).unwrap();
+        preparer.run();
+    }
+    assert!(log.inner.writer.lock().active.as_ref().unwrap().map.is_none());
+    assert_eq!(read_all(&log).len(), 100);
+    let end = log.log_end();
+    let file = crate::fs::segment_path(dir.path(), end.segment_base_offset, crate::fs::LOG_SUFFIX);
+    assert_eq!(file.metadata().unwrap().len(), u64::from(end.position));
+}

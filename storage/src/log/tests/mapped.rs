@@ -1,0 +1,132 @@
+//! Appends into the prepared map, and what the preparer does.
+
+use super::*;
+
+fn mapped_is_possible(dir: &Path) -> bool {
+    RealFs.supports_mapping(dir)
+}
+
+fn prepared_end(log: &Log) -> Option<u64> {
+    log.inner.writer.lock().active.as_ref()?.map.as_ref().map(|map| map.prepared_end)
+}
+
+#[test]
+fn appends_use_the_map_once_it_is_prepared() {
+    let dir = tempfile::tempdir().unwrap();
+    if !mapped_is_possible(dir.path()) {
+        return;
+    }
+    let (env, preparer) = mapped_env();
+    let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 0)).unwrap();
+    log.append(&batch(3, 100), context(WriteMode::Mapped)).unwrap();
+    assert_eq!(prepared_end(&log), None, "the first append is a write");
+    preparer.run();
+    let prepared = prepared_end(&log).unwrap();
+    assert!(prepared >= 64 << 10);
+    let mut position = log.log_end().position;
+    for i in 0..2000 {
+        // Plain appends in between go to the same bytes of the file.
+        let mode = if i % 7 == 3 { WriteMode::Plain } else { WriteMode::Mapped };
+        let appended = log.append(&batch(1 + i % 4, 900), context(mode)).unwrap();
+        assert!(appended.end.position > position);
+        position = appended.end.position;
+        if i % 10 == 0 {
+            preparer.run();
+        }
+    }
+    assert!(prepared_end(&log).unwrap() > u64::from(position));
+    let offsets = read_all(&log);
+    assert_eq!(offsets.len(), 2001);
+    let end = log.close().unwrap();
+    let file = crate::fs::segment_path(dir.path(), 0, crate::fs::LOG_SUFFIX);
+    assert_eq!(file.metadata().unwrap().len(), u64::from(end.position), "cut to its batches");
+    drop(log);
+    let (log, recovered) = Log::open(dir.path(), LogConfig::default(), plain_env(), hint(true, 0)).unwrap();
+    assert_eq!(recovered, Recovered::default());
+    assert_eq!(read_all(&log), offsets);
+}
+
+#[test]
+fn without_the_preparer_in_time_appends_are_written_plainly() {
+    let dir = tempfile::tempdir().unwrap();
+    let (env, preparer) = mapped_env();
+    let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 0)).unwrap();
+    log.append(&batch(1, 10), context(WriteMode::Mapped)).unwrap();
+    preparer.run();
+    for _ in 0..20 {
+        log.append(&batch(10, 10_000), context(WriteMode::Mapped)).unwrap();
+    }
+    if let Some(prepared) = prepared_end(&log) {
+        assert!(u64::from(log.log_end().position) > prepared, "appends went on past the prepared pages");
+    }
+    assert_eq!(read_all(&log).len(), 21);
+    // A stretch that was overtaken is skipped, and the map is used again.
+    preparer.run();
+    if let Some(prepared) = prepared_end(&log) {
+        assert!(prepared > u64::from(log.log_end().position));
+    }
+    log.append(&batch(1, 10), context(WriteMode::Mapped)).unwrap();
+    assert_eq!(read_all(&log).len(), 22);
+}
+
+#[test]
+fn the_next_segment_is_there_before_the_roll() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig { segment_bytes: 1 << 20, ..LogConfig::default() };
+    let (env, preparer) = mapped_env();
+    let (log, _) = Log::open(dir.path(), config.clone(), env, hint(true, 0)).unwrap();
+    let next = dir.path().join(prepare::NEXT_SEGMENT_NAME);
+    let mut rolls = 0;
+    let mut ahead = 0;
+    for _ in 0..1000 {
+        let before = next.exists();
+        let appended = log.append(&batch(2, 2000), context(WriteMode::Mapped)).unwrap();
+        if appended.rolled {
+            rolls += 1;
+            ahead += usize::from(before);
+            assert!(!next.exists());
+        }
+        preparer.run();
+    }
+    assert!(rolls >= 3);
+    assert_eq!(ahead, rolls, "each roll found its file");
+    assert!(log.inner.sealing.lock().is_empty(), "rolled segments were finished");
+    assert_eq!(read_all(&log).len(), 1000);
+    log.close().unwrap();
+    assert!(!next.exists());
+    drop(log);
+    let (log, recovered) = Log::open(dir.path(), config, plain_env(), hint(true, 0)).unwrap();
+    assert_eq!(recovered, Recovered::default());
+    assert_eq!(read_all(&log).len(), 1000);
+}
+
+#[test]
+fn an_idle_map_is_dropped_and_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (env, preparer) = mapped_env();
+    let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 0)).unwrap();
+    log.append(&batch(1, 10), context(WriteMode::Mapped)).unwrap();
+    preparer.run();
+    if prepared_end(&log).is_none() {
+        return;
+    }
+    log.drop_idle_map(NOW_MS + 999, 1000);
+    assert!(prepared_end(&log).is_some());
+    log.drop_idle_map(NOW_MS + 1000, 1000);
+    assert_eq!(prepared_end(&log), None);
+    log.append(&batch(1, 10), context(WriteMode::Mapped)).unwrap();
+    preparer.run();
+    assert!(prepared_end(&log).is_some());
+    assert_eq!(read_all(&log).len(), 2);
+}
+
+#[test]
+fn an_idle_log_reserves_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let (env, preparer) = mapped_env();
+    let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 0)).unwrap();
+    log.append(&batch(1, 10), context(WriteMode::Mapped)).unwrap();
+    preparer.run();
+    let file = crate::fs::segment_path(dir.path(), 0, crate::fs::LOG_SUFFIX);
+    assert!(file.metadata().unwrap().len() <= 128 << 10);
+}

@@ -1,0 +1,352 @@
+//! A log against a plain list of batches, through clean stops and crashes that take what was not synced.
+
+use super::*;
+use crate::batch::{HEADER_SIZE_BYTES, HeaderPatch};
+use crate::fs::{INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, segment_path};
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+/// What a crash does to bytes of a file that were not synced.
+#[derive(Debug, Clone, Copy)]
+enum Damage {
+    Kept,
+    Truncated,
+    ZeroTail,
+    ZeroHole,
+    FlippedBit,
+    Gone,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Op {
+    Append { records: usize, value_bytes: usize, mapped: bool, timestamp: i64 },
+    AppendIdempotent { producer: i64, value_bytes: usize },
+    Retry { producer: i64 },
+    Read { from: f64, max_bytes: u32, min_one: bool },
+    Lookup { timestamp: i64 },
+    Prepare,
+    Sync,
+    SyncSealed,
+    Checkpoint,
+    Advance { to: f64 },
+    Reopen,
+    Crash { at: f64, active: Damage, older: Damage, indexes: bool, snapshots: bool },
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        2 => Just(Damage::Kept),
+        1 => Just(Damage::Truncated),
+        1 => Just(Damage::ZeroTail),
+        1 => Just(Damage::ZeroHole),
+        1 => Just(Damage::FlippedBit),
+        1 => Just(Damage::Gone),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        12 => (1usize..5, 0usize..900, any::<bool>(), 0i64..5000).prop_map(
+            |(records, value_bytes, mapped, timestamp)| Op::Append { records, value_bytes, mapped, timestamp }
+        ),
+        6 => (1i64..4, 0usize..900)
+            .prop_map(|(producer, value_bytes)| Op::AppendIdempotent { producer, value_bytes }),
+        1 => (1i64..4).prop_map(|producer| Op::Retry { producer }),
+        4 => (0.0..1.0, 0u32..6000, any::<bool>())
+            .prop_map(|(from, max_bytes, min_one)| Op::Read { from, max_bytes, min_one }),
+        1 => (0i64..6000).prop_map(|timestamp| Op::Lookup { timestamp }),
+        3 => Just(Op::Prepare),
+        2 => Just(Op::Sync),
+        1 => Just(Op::SyncSealed),
+        1 => Just(Op::Checkpoint),
+        1 => (0.0..1.0).prop_map(|to| Op::Advance { to }),
+        1 => Just(Op::Reopen),
+        1 => (0.0..1.0, damage(), damage(), any::<bool>(), any::<bool>()).prop_map(
+            |(at, active, older, indexes, snapshots)| Op::Crash { at, active, older, indexes, snapshots }
+        ),
+    ]
+}
+
+/// A batch as it should stand in the file.
+#[derive(Debug, Clone)]
+struct Stored {
+    base_offset: i64,
+    next_offset: i64,
+    bytes: Vec<u8>,
+    timestamps: Vec<i64>,
+    producer: Option<(i64, i32)>,
+}
+
+struct Model {
+    dir: tempfile::TempDir,
+    log: Log,
+    preparer: Arc<ManualPreparer>,
+    batches: Vec<Stored>,
+    start: i64,
+    checkpointed: i64,
+    sequences: HashMap<i64, i32>,
+    /// Added to producer ids: where all records were lost, nothing says which producers the log still knows.
+    generation: i64,
+}
+
+fn config() -> LogConfig {
+    LogConfig { segment_bytes: 6000, index_interval_bytes: 700, ..LogConfig::default() }
+}
+
+impl Model {
+    fn new() -> Model {
+        let dir = tempfile::tempdir().unwrap();
+        let (env, preparer) = mapped_env();
+        let (log, _) = Log::open(dir.path(), config(), env, hint(true, 0)).unwrap();
+        Model {
+            dir,
+            log,
+            preparer,
+            batches: Vec::new(),
+            start: 0,
+            checkpointed: 0,
+            sequences: HashMap::new(),
+            generation: 0,
+        }
+    }
+
+    fn end(&self) -> i64 {
+        self.batches.last().map_or(0, |batch| batch.next_offset)
+    }
+
+    fn append(&mut self, batch: &CheckedBatch, mapped: bool, timestamps: Vec<i64>) {
+        let mode = if mapped { WriteMode::Mapped } else { WriteMode::Plain };
+        let base_offset = self.end();
+        let appended = self.log.append(batch, context(mode)).unwrap();
+        assert_eq!((appended.base_offset, appended.duplicate), (base_offset, false));
+        let patch = HeaderPatch { base_offset, leader_epoch: 3, log_append_time_ms: None };
+        let mut bytes = batch.bytes().to_vec();
+        bytes[..HEADER_SIZE_BYTES].copy_from_slice(&patch.header_bytes(batch.bytes()));
+        let header = batch.header();
+        let producer = header.has_producer_id().then_some((header.producer_id, header.base_sequence));
+        let next_offset = base_offset + timestamps.len() as i64;
+        assert_eq!(appended.end.offset, next_offset);
+        self.batches.push(Stored { base_offset, next_offset, bytes, timestamps, producer });
+    }
+
+    fn idempotent(producer: i64, sequence: i32, value_bytes: usize) -> CheckedBatch {
+        BatchBuilder::new()
+            .producer(producer, 0, sequence)
+            .record(NOW_MS, None, Some(&vec![sequence as u8; value_bytes]))
+            .build()
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Append { records, value_bytes, mapped, timestamp } => {
+                let timestamps: Vec<i64> = (0..records as i64).map(|i| timestamp + i * 3).collect();
+                let value = vec![records as u8; value_bytes];
+                let batch =
+                    timestamps.iter().fold(BatchBuilder::new(), |b, t| b.record(*t, None, Some(&value)));
+                self.append(&batch.build(), mapped, timestamps);
+            }
+            Op::AppendIdempotent { producer, value_bytes } => {
+                let producer = producer + self.generation;
+                let sequence = self.sequences.get(&producer).copied().unwrap_or(0);
+                self.append(&Self::idempotent(producer, sequence, value_bytes), true, vec![NOW_MS]);
+                self.sequences.insert(producer, sequence + 1);
+            }
+            Op::Retry { producer } => {
+                let producer = producer + self.generation;
+                let last = self.batches.iter().rev().find(|b| b.producer.is_some_and(|p| p.0 == producer));
+                // With its records gone a producer may be forgotten.
+                let Some(last) = last.filter(|last| last.base_offset >= self.start) else { return };
+                let (_, sequence) = last.producer.unwrap();
+                let value_bytes = 10;
+                let retried = Self::idempotent(producer, sequence, value_bytes);
+                let appended = self.log.append(&retried, context(WriteMode::Plain)).unwrap();
+                assert!(appended.duplicate);
+                assert_eq!(appended.base_offset, last.base_offset);
+                let gap = Self::idempotent(producer, sequence + 2, value_bytes);
+                assert!(matches!(
+                    self.log.append(&gap, context(WriteMode::Plain)),
+                    Err(AppendError::Sequence(_))
+                ));
+            }
+            Op::Read { from, max_bytes, min_one } => self.read(from, max_bytes, min_one),
+            Op::Lookup { timestamp } => {
+                let expected = self
+                    .batches
+                    .iter()
+                    .flat_map(|b| {
+                        b.timestamps.iter().enumerate().map(|(i, t)| (b.base_offset + i as i64, *t))
+                    })
+                    .find(|(offset, t)| *offset >= self.start && *t >= timestamp);
+                let found = self.log.offset_for_timestamp(timestamp).unwrap();
+                assert_eq!(found.map(|found| (found.offset, found.timestamp_ms)), expected);
+            }
+            Op::Prepare => self.preparer.run(),
+            Op::Sync => assert_eq!(self.log.sync().unwrap().offset, self.log.log_end().offset),
+            Op::SyncSealed => self.log.sync_sealed().unwrap(),
+            Op::Checkpoint => self.checkpointed = self.log.recovery_point(),
+            Op::Advance { to } => {
+                let to = self.start + ((self.end() - self.start) as f64 * to) as i64;
+                assert_eq!(self.log.advance_log_start_offset(to).unwrap(), to);
+                self.start = to;
+            }
+            Op::Reopen => {
+                self.log.close().unwrap();
+                self.checkpointed = self.log.recovery_point();
+                let recovered = self.open(true);
+                assert_eq!(recovered, Recovered::default());
+                assert_eq!(self.log.log_end().offset, self.end());
+            }
+            Op::Crash { at, active, older, indexes, snapshots } => {
+                self.crash(at, active, older, indexes, snapshots);
+            }
+        }
+    }
+
+    fn open(&mut self, clean: bool) -> Recovered {
+        let (env, preparer) = mapped_env();
+        let hint = OpenHint { log_start_offset: self.start, ..hint(clean, self.checkpointed) };
+        let (log, recovered) = Log::open(self.dir.path(), config(), env, hint).unwrap();
+        self.log = log;
+        self.preparer = preparer;
+        recovered
+    }
+
+    fn crash(&mut self, at: f64, active: Damage, older: Damage, indexes: bool, snapshots: bool) {
+        let durable = self.log.durable_end();
+        let recovery_point = self.log.recovery_point();
+        assert!(self.checkpointed <= recovery_point && recovery_point <= durable.offset);
+        let segments: Vec<(i64, bool)> = self
+            .log
+            .inner
+            .segments
+            .load()
+            .segments
+            .iter()
+            .map(|s| (s.base_offset(), s.is_durable()))
+            .collect();
+        let last = segments.len().saturating_sub(1);
+        for (i, (base, on_disk)) in segments.into_iter().enumerate() {
+            let path = segment_path(self.dir.path(), base, LOG_SUFFIX);
+            let safe = match base.cmp(&durable.segment_base_offset) {
+                std::cmp::Ordering::Less => continue,
+                std::cmp::Ordering::Equal => durable.position as usize,
+                std::cmp::Ordering::Greater => 0,
+            };
+            let damage = if i == last { active } else { older };
+            let mut bytes = std::fs::read(&path).unwrap();
+            let from = safe + ((bytes.len() - safe) as f64 * at) as usize;
+            match damage {
+                Damage::Kept => {}
+                Damage::Truncated => bytes.truncate(from),
+                Damage::ZeroTail => bytes[from..].fill(0),
+                Damage::ZeroHole => {
+                    let to = bytes.len().min(from + 512);
+                    bytes[from..to].fill(0);
+                }
+                Damage::FlippedBit => {
+                    if let Some(byte) = bytes.get_mut(from) {
+                        *byte ^= 8;
+                    }
+                }
+                Damage::Gone if safe == 0 && base > durable.segment_base_offset => {
+                    std::fs::remove_file(&path).unwrap();
+                }
+                Damage::Gone => {}
+            }
+            if path.exists() {
+                std::fs::write(&path, &bytes).unwrap();
+            }
+            if indexes && !on_disk {
+                for suffix in [INDEX_SUFFIX, TIME_INDEX_SUFFIX] {
+                    std::fs::write(segment_path(self.dir.path(), base, suffix), [0xab; 24]).unwrap();
+                }
+            }
+            if snapshots && base > recovery_point {
+                let snapshot = segment_path(self.dir.path(), base, SNAPSHOT_SUFFIX);
+                std::fs::write(snapshot, b"torn").unwrap();
+            }
+        }
+        let before = self.end();
+        self.open(false);
+        let end = self.log.log_end().offset;
+        let lowest = durable.offset.max(self.start);
+        // The log start may be beyond what was synced, and then all may be gone up to it.
+        assert!(end >= lowest && end <= before, "{lowest} <= {end} <= {before}");
+        self.batches.retain(|batch| batch.next_offset <= end);
+        if self.end() < end {
+            // Everything above the log start was lost: the next offset is the log start itself.
+            assert_eq!(end, self.start);
+            self.generation += 10;
+            self.batches = vec![Stored {
+                base_offset: end,
+                next_offset: end,
+                bytes: Vec::new(),
+                timestamps: Vec::new(),
+                producer: None,
+            }];
+        }
+        self.sequences.clear();
+        for batch in &self.batches {
+            if let Some((producer, sequence)) = batch.producer {
+                self.sequences.insert(producer, sequence + 1);
+            }
+        }
+        assert_eq!(self.log.durable_end().offset, end);
+        self.checkpointed = self.checkpointed.min(end);
+    }
+
+    fn read(&self, from: f64, max_bytes: u32, min_one: bool) {
+        let end = self.log.log_end();
+        let offset = self.start + ((end.offset - self.start) as f64 * from) as i64;
+        let slice = self.log.read(offset, max_bytes, end, min_one).unwrap();
+        let Some(at) = self.batches.iter().position(|batch| batch.next_offset > offset) else {
+            assert!(slice.is_empty());
+            return;
+        };
+        let bytes = slice.to_vec().unwrap();
+        let expected: Vec<u8> =
+            self.batches[at..].iter().flat_map(|batch| batch.bytes.iter().copied()).collect();
+        assert!(expected.starts_with(&bytes), "other bytes at {offset}");
+        let first = self.batches[at].bytes.len();
+        if min_one {
+            assert!(bytes.len() >= first && bytes.len() <= first.max(max_bytes as usize));
+        } else {
+            assert!(bytes.len() <= max_bytes as usize);
+            assert!(max_bytes == 0 || !bytes.is_empty());
+        }
+    }
+
+    /// Everything that the model has can be read, and nothing else.
+    fn check(&self) {
+        assert_eq!(self.log.log_start_offset(), self.start);
+        assert_eq!(self.log.log_end().offset, self.end());
+        let mut offset = self.start;
+        let mut batches = self.batches.iter().skip_while(|batch| batch.next_offset <= self.start);
+        while offset < self.end() {
+            let bytes = self.log.read(offset, 1 << 20, self.log.log_end(), true).unwrap().to_vec().unwrap();
+            let mut at = 0;
+            while at < bytes.len() {
+                let batch = batches.next().unwrap();
+                assert_eq!(bytes[at..at + batch.bytes.len()], batch.bytes);
+                at += batch.bytes.len();
+                offset = batch.next_offset;
+            }
+        }
+        assert!(batches.next().is_none());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_log_does_what_a_list_of_batches_does(ops in proptest::collection::vec(op(), 1..120)) {
+        let mut model = Model::new();
+        for op in ops {
+            model.apply(op);
+        }
+        model.check();
+        model.apply(Op::Reopen);
+        model.check();
+    }
+}
