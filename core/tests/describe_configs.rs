@@ -2,50 +2,22 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+mod common;
 
+use common::raw::RawClient;
 use fluxmq::broker;
 use fluxmq::config::BrokerConfig;
+use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use fluxmq_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use fluxmq_protocol::messages::{
-    ApiKey, CreateTopicsRequest, CreateTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
-    RequestHeader, ResponseHeader, TopicName,
-};
-use fluxmq_protocol::{Decodable, Encodable, StrBytes};
-
-fn call<R: Decodable>(stream: &mut TcpStream, key: ApiKey, version: i16, request: &impl Encodable) -> R {
-    let mut payload = Vec::new();
-    RequestHeader::default()
-        .with_request_api_key(key as i16)
-        .with_request_api_version(version)
-        .with_correlation_id(7)
-        .encode(&mut payload, key.request_header_version(version))
-        .unwrap();
-    request.encode(&mut payload, version).unwrap();
-    stream.write_all(&u32::try_from(payload.len()).unwrap().to_be_bytes()).unwrap();
-    stream.write_all(&payload).unwrap();
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).unwrap();
-    let mut answer = vec![0; u32::from_be_bytes(length) as usize];
-    stream.read_exact(&mut answer).unwrap();
-    let mut answer = bytes::Bytes::from(answer);
-    let header = ResponseHeader::decode(&mut answer, key.response_header_version(version)).unwrap();
-    assert_eq!(header.correlation_id, 7);
-    let response = R::decode(&mut answer, version).unwrap();
-    assert!(answer.is_empty(), "{} bytes are left over in v{version}", answer.len());
-    response
-}
+use fluxmq_protocol::messages::{CreateTopicsRequest, DescribeConfigsRequest, TopicName};
 
 #[test]
 fn every_version_describes_topics_and_the_broker() {
     let text = StrBytes::from_static_str;
     let dir = tempfile::tempdir().unwrap();
     let handle = broker::start(BrokerConfig::for_tests(dir.path())).unwrap();
-    let mut stream = TcpStream::connect(handle.addr()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut client = RawClient::connect(handle.addr());
 
     let config =
         CreatableTopicConfig::default().with_name(text("retention.ms")).with_value(Some(text(" 1000 ")));
@@ -55,7 +27,7 @@ fn every_version_describes_topics_and_the_broker() {
         .with_replication_factor(1)
         .with_configs(vec![config]);
     let create = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000);
-    let created: CreateTopicsResponse = call(&mut stream, ApiKey::CreateTopics, 7, &create);
+    let created = client.call(7, &create);
     assert_eq!(created.topics[0].error_code, 0, "{:?}", created.topics[0].error_message);
 
     let resource = |kind, name, keys: Option<&[&'static str]>| {
@@ -76,8 +48,7 @@ fn every_version_describes_topics_and_the_broker() {
     };
     for version in 1..=4 {
         let has_types = version >= 3;
-        let response: DescribeConfigsResponse =
-            call(&mut stream, ApiKey::DescribeConfigs, version, &request(has_types));
+        let response = client.call(version, &request(has_types));
         let [topic, broker, unknown] = &response.results[..] else { panic!("{response:?}") };
         let [retention] = &topic.configs[..] else { panic!("{topic:?}") };
         assert_eq!(retention.value.as_deref(), Some("1000"));

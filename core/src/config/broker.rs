@@ -70,8 +70,6 @@ pub struct BrokerConfig {
     pub delete_topic_enable: bool,
     /// Partitions of a topic created without a count.
     pub num_partitions: i32,
-    /// Replicas of a topic created without a count: 1, since there is one broker.
-    pub default_replication_factor: i16,
     /// A producer id without an append for this long is forgotten.
     pub producer_id_expiration_ms: i32,
     /// How often expired producer ids are looked for.
@@ -164,9 +162,6 @@ impl BrokerConfig {
             auto_create_topics_enable: reader.boolean("auto.create.topics.enable"),
             delete_topic_enable: reader.boolean("delete.topic.enable"),
             num_partitions: reader.int("num.partitions"),
-            default_replication_factor: i16::try_from(reader.int("default.replication.factor")).map_err(
-                |_| reader.fault("default.replication.factor", "Value must be no more than 32767"),
-            )?,
             producer_id_expiration_ms: reader.int("producer.id.expiration.ms"),
             producer_id_expiration_check_interval_ms: reader.int("producer.id.expiration.check.interval.ms"),
             log_flush_policy: match reader.string("log.flush.policy").as_deref() {
@@ -321,6 +316,7 @@ mod tests {
             ("offsets.topic.replication.factor", "3"),
             ("transaction.state.log.replication.factor", "3"),
             ("transaction.state.log.min.isr", "1"),
+            ("default.replication.factor", "2"),
         ])
         .unwrap();
         let mut shown = config.notices.iter().filter(|notice| notice.level != NoticeLevel::Debug);
@@ -328,7 +324,7 @@ mod tests {
         assert_eq!(notice.level, NoticeLevel::Info);
         assert_eq!(
             notice.text,
-            "there is one broker; taken as 1: offsets.topic.replication.factor=3, transaction.state.log.replication.factor=3"
+            "there is one broker; taken as 1: default.replication.factor=2, offsets.topic.replication.factor=3, transaction.state.log.replication.factor=3"
         );
         let key = broker_keys().get("offsets.topic.replication.factor").unwrap();
         assert_eq!(config.value(key).as_deref(), Some("1"));

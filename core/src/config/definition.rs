@@ -72,6 +72,7 @@ impl Effect {
 /// Why the keys of a class have no effect, by the class's name in the tables.
 const REASONS: &[(&str, &str)] = &[
     ("groups", "groups are not served yet"),
+    ("lz4-levels", "LZ4 is written at one level"),
     ("metrics", "metrics are read from the HTTP listener"),
     ("one-dir", "there is one data directory and no controller to report to"),
     ("plugins", "Java classes cannot be loaded"),

@@ -10,8 +10,10 @@ use super::topic::{TopicConfig, server_synonyms};
 use super::unknown::{self, Unknown};
 use super::value::{ConfigType, Value};
 
-/// Keys that count replicas of internal topics; there is one broker, so more than 1 is taken as 1.
+/// Keys that count replicas, of internal topics and of those created without a count; there is one broker, so more
+/// than 1 is taken as 1.
 const CLAMPED_TO_ONE: &[&str] = &[
+    "default.replication.factor",
     "offsets.topic.replication.factor",
     "share.coordinator.state.topic.min.isr",
     "share.coordinator.state.topic.replication.factor",

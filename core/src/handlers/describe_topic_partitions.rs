@@ -20,20 +20,20 @@ use crate::dispatch::{Outcome, RequestContext};
 use crate::meta::{Topic, TopicsImage, names};
 use crate::partitions::partition::Partition;
 
-/// Partitions in one answer at most: the default of Kafka's `max.request.partition.size.limit`.
-const MAX_PARTITIONS_PER_RESPONSE: i32 = 2000;
-
 /// Answers from the image.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
     let node = BrokerId(context.broker().config.node_id);
     let request = context.decode(body);
-    context.outcome(request.map(|request| answer(&request, node, &context.broker().metadata.topics())))
+    let broker = context.broker();
+    let limit = broker.config.max_request_partition_size_limit;
+    context.outcome(request.map(|request| answer(&request, node, &broker.metadata.topics(), limit)))
 }
 
 fn answer(
     request: &DescribeTopicPartitionsRequest,
     node: BrokerId,
     image: &TopicsImage,
+    partition_limit: i32,
 ) -> DescribeTopicPartitionsResponse {
     let all = request.topics.is_empty();
     let cursor = request.cursor.as_ref();
@@ -47,7 +47,7 @@ fn answer(
         return refusal(request);
     }
     let mut page = Page {
-        left: request.response_partition_limit.clamp(1, MAX_PARTITIONS_PER_RESPONSE),
+        left: request.response_partition_limit.clamp(1, partition_limit),
         response: DescribeTopicPartitionsResponse::default(),
     };
     for name in wanted {
