@@ -20,6 +20,7 @@ use crate::net::thread::{self, NetworkHandle};
 use crate::net::violations::Violations;
 use crate::open_data::{self, OpenDataError};
 use crate::partitions::PartitionManager;
+use crate::partitions::producer_ids::ProducerIds;
 
 /// What every request can reach. One per process, or one per test.
 pub struct Broker {
@@ -31,6 +32,8 @@ pub struct Broker {
     pub metadata: Arc<Metadata>,
     /// The partitions that this broker leads.
     pub partitions: Arc<PartitionManager>,
+    /// Ids for idempotent producers.
+    pub producer_ids: ProducerIds,
     /// The wall clock.
     pub clock: Clock,
     /// Where clients connect.
@@ -179,6 +182,7 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         cluster_id: partitions.log_dir().cluster_id().to_owned(),
         metadata: Arc::new(metadata),
         partitions: Arc::new(partitions),
+        producer_ids: ProducerIds::default(),
         clock,
         listeners,
         blocking: BlockingPool::new(runtime.handle().clone()),

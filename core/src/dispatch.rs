@@ -24,6 +24,9 @@ pub type Response = parts::Parts<fluxmq_storage::slice::Slice>;
 /// A response that is not ready yet. It must end by its own deadline.
 pub type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
+/// An outcome that is not ready yet.
+pub type OutcomeFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
 /// What a handler did with a request.
 pub enum Outcome {
     /// The complete response.
@@ -34,6 +37,8 @@ pub enum Outcome {
     /// The next frame of this connection must not be looked at before the future has ended (work on disk,
     /// recompression). It is polled at once, also while earlier responses are waiting.
     Exclusive(ResponseFuture),
+    /// As `Exclusive`, for work whose end is one of the other outcomes: a wait, no answer, a close.
+    ExclusiveThen(OutcomeFuture),
     /// acks=0 that succeeded: nothing is sent.
     NoResponse,
     /// The connection is closed without a response, as Kafka does.
@@ -182,6 +187,14 @@ pub static TABLE: &[Api] = ROWS;
 
 const ROWS: &[Api] = &[
     Api {
+        key: ApiKey::Produce,
+        min_version: 3,
+        max_version: 13,
+        advertised_min_version: 0,
+        handler: handlers::produce::handle,
+        exercised_by: "stock clients; raw frames for every version",
+    },
+    Api {
         key: ApiKey::Fetch,
         min_version: 4,
         max_version: 18,
@@ -220,6 +233,22 @@ const ROWS: &[Api] = &[
         advertised_min_version: 1,
         handler: handlers::delete_topics::handle,
         exercised_by: "Java admin client; raw frames for every version",
+    },
+    Api {
+        key: ApiKey::DeleteRecords,
+        min_version: 0,
+        max_version: 2,
+        advertised_min_version: 0,
+        handler: handlers::delete_records::handle,
+        exercised_by: "kafka-delete-records; raw frames for every version",
+    },
+    Api {
+        key: ApiKey::InitProducerId,
+        min_version: 0,
+        max_version: 5,
+        advertised_min_version: 0,
+        handler: handlers::init_producer_id::handle,
+        exercised_by: "stock clients; raw frames for every version",
     },
     Api {
         key: ApiKey::DescribeConfigs,

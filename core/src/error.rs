@@ -1,9 +1,13 @@
 //! What went wrong, as Kafka's error codes: the one place where errors of the broker's parts become codes.
 
 use fluxmq_protocol::{ErrorCode, StrBytes};
+use fluxmq_storage::batch::BatchError;
+use fluxmq_storage::log;
+use fluxmq_storage::producer_state::SequenceError;
 
 use crate::config::ConfigError;
 use crate::meta::{CreatePartitionsError, CreateTopicError, DeleteTopicError};
+use crate::partitions::partition::{AppendError, CommitState, DeleteRecordsError, LeaderEpochError};
 
 /// A code with the text that some responses carry beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,5 +95,86 @@ impl From<DeleteTopicError> for ApiError {
 impl From<ConfigError> for ApiError {
     fn from(error: ConfigError) -> Self {
         Self::new(ErrorCode::InvalidConfig, error.to_string())
+    }
+}
+
+/// The code for a batch that was refused before the append.
+pub fn code_of_batch_error(error: &BatchError) -> ErrorCode {
+    match error {
+        BatchError::NoBatch
+        | BatchError::MultipleBatches
+        | BatchError::UnsupportedMagic(_)
+        | BatchError::BaseOffsetNotZero(_)
+        | BatchError::InvalidOffsetRange(_)
+        | BatchError::InvalidCount(_)
+        | BatchError::CountMismatch { .. }
+        | BatchError::ControlBatch
+        | BatchError::InvalidSequence { .. }
+        | BatchError::InvalidRecords(_)
+        | BatchError::Records(_) => ErrorCode::InvalidRecord,
+        BatchError::ZstdNotAllowed => ErrorCode::UnsupportedCompressionType,
+        BatchError::UnknownCodec(_) | BatchError::Codec(_) => ErrorCode::UnknownServerError,
+        BatchError::InvalidLength(_) | BatchError::InvalidMagic(_) | BatchError::CrcMismatch { .. } => {
+            ErrorCode::CorruptMessage
+        }
+        BatchError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        BatchError::InvalidTimestamp(_) => ErrorCode::InvalidTimestamp,
+    }
+}
+
+fn code_of_sequence_error(error: &SequenceError) -> ErrorCode {
+    match error {
+        SequenceError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        SequenceError::OutOfOrderSequence { .. } | SequenceError::NewEpochNotAtZero { .. } => {
+            ErrorCode::OutOfOrderSequenceNumber
+        }
+    }
+}
+
+impl From<&AppendError> for ErrorCode {
+    fn from(error: &AppendError) -> Self {
+        match error {
+            AppendError::Deleted => Self::UnknownTopicOrPartition,
+            AppendError::NotEnoughReplicas { .. } => Self::NotEnoughReplicas,
+            AppendError::Log(log::AppendError::Sequence(error)) => code_of_sequence_error(error),
+            AppendError::Log(log::AppendError::LargerThanSegment { .. }) => Self::RecordListTooLarge,
+            // The broker is stopping: it leads the partition no more.
+            AppendError::Log(log::AppendError::Closed) => Self::NotLeaderOrFollower,
+            AppendError::Offline
+            | AppendError::Log(log::AppendError::NoSpace(_) | log::AppendError::Offline(_)) => {
+                Self::KafkaStorageError
+            }
+        }
+    }
+}
+
+impl From<CommitState> for ErrorCode {
+    /// The answer once nothing is left to wait for, or the request's time is up.
+    fn from(state: CommitState) -> Self {
+        match state {
+            CommitState::Committed => Self::None,
+            CommitState::Pending => Self::RequestTimedOut,
+            CommitState::Offline => Self::KafkaStorageError,
+            CommitState::Deleted => Self::UnknownTopicOrPartition,
+        }
+    }
+}
+
+impl From<LeaderEpochError> for ErrorCode {
+    fn from(error: LeaderEpochError) -> Self {
+        match error {
+            LeaderEpochError::Fenced => Self::FencedLeaderEpoch,
+            LeaderEpochError::Unknown => Self::UnknownLeaderEpoch,
+        }
+    }
+}
+
+impl From<&DeleteRecordsError> for ErrorCode {
+    fn from(error: &DeleteRecordsError) -> Self {
+        match error {
+            DeleteRecordsError::OffsetOutOfRange(_) => Self::OffsetOutOfRange,
+            DeleteRecordsError::PolicyViolation => Self::PolicyViolation,
+            DeleteRecordsError::Offline => Self::KafkaStorageError,
+        }
     }
 }

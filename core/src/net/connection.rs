@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use super::budget::{Charge, FrameBuffer};
 use super::thread::{NetworkThread, SCRATCH_BYTES, Slot};
 use super::writer::Writer;
-use crate::dispatch::{self, CloseReason, ConnectionInfo, Outcome, Response, ResponseFuture};
+use crate::dispatch::{self, CloseReason, ConnectionInfo, Outcome, OutcomeFuture, Response, ResponseFuture};
 
 /// Responses that a connection may have waiting.
 const MAX_PENDING: usize = 256;
@@ -64,7 +64,7 @@ pub enum End {
 enum PendingState {
     Ready(Response),
     Wait(ResponseFuture),
-    Exclusive { future: ResponseFuture, _charge: Charge },
+    Exclusive { future: OutcomeFuture, _charge: Charge },
 }
 
 struct Pending {
@@ -196,12 +196,7 @@ impl Connection {
         {
             match poll_caught(future, cx) {
                 Ok(Poll::Pending) => {}
-                Ok(Poll::Ready(response)) => {
-                    self.exclusive = false;
-                    last.memory_bytes = response.memory_bytes();
-                    self.pending_bytes += last.memory_bytes;
-                    last.state = PendingState::Ready(response);
-                }
+                Ok(Poll::Ready(outcome)) => self.exclusive_ended(outcome, cx),
                 Err(reason) => {
                     self.exclusive = false;
                     self.pending.pop_back();
@@ -233,6 +228,35 @@ impl Connection {
             self.info.broker.metrics.responded(head.row, head.received_at);
             if !self.write_failed {
                 self.writer.push(response);
+            }
+        }
+    }
+
+    /// What had to be alone, the last of the queue, has ended.
+    fn exclusive_ended(&mut self, outcome: Outcome, cx: &mut Context<'_>) {
+        self.exclusive = false;
+        let Some(last) = self.pending.back_mut() else { return };
+        match outcome {
+            Outcome::Ready(response) => {
+                last.memory_bytes = response.memory_bytes();
+                self.pending_bytes += last.memory_bytes;
+                last.state = PendingState::Ready(response);
+            }
+            Outcome::Wait(future) => last.state = PendingState::Wait(future),
+            Outcome::Exclusive(_) | Outcome::ExclusiveThen(_) => {
+                if let PendingState::Exclusive { future, .. } = &mut last.state {
+                    self.exclusive = true;
+                    *future = exclusive_future(outcome);
+                    cx.waker().wake_by_ref();
+                }
+            }
+            Outcome::NoResponse => {
+                self.info.broker.metrics.responded(last.row, last.received_at);
+                self.pending.pop_back();
+            }
+            Outcome::Close(reason) => {
+                self.pending.pop_back();
+                self.end(End::Refused(reason));
             }
         }
     }
@@ -397,7 +421,8 @@ impl Connection {
         let state = match outcome {
             Outcome::Ready(response) => PendingState::Ready(response),
             Outcome::Wait(future) => PendingState::Wait(future),
-            Outcome::Exclusive(future) => {
+            Outcome::Exclusive(_) | Outcome::ExclusiveThen(_) => {
+                let future = exclusive_future(outcome);
                 self.exclusive = true;
                 // The future may hold a view of the frame, and with it the scratch buffer.
                 let held_bytes = frame_bytes.max(SCRATCH_BYTES);
@@ -448,6 +473,18 @@ fn poll_receive(
     pin!(stream.read_buf(&mut into)).as_mut().poll(cx)
 }
 
-fn poll_caught(future: &mut ResponseFuture, cx: &mut Context<'_>) -> Result<Poll<Response>, CloseReason> {
+fn poll_caught<T>(
+    future: &mut Pin<Box<dyn Future<Output = T> + Send>>,
+    cx: &mut Context<'_>,
+) -> Result<Poll<T>, CloseReason> {
     std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))).map_err(|_| CloseReason::Panic)
+}
+
+/// The work of an outcome that must be alone.
+fn exclusive_future(outcome: Outcome) -> OutcomeFuture {
+    match outcome {
+        Outcome::Exclusive(future) => Box::pin(async { Outcome::Ready(future.await) }),
+        Outcome::ExclusiveThen(future) => future,
+        other => Box::pin(std::future::ready(other)),
+    }
 }

@@ -6,6 +6,7 @@ pub mod high_watermark;
 mod load;
 pub mod partition;
 mod preparer;
+pub mod producer_ids;
 pub mod waiters;
 pub mod write_mode;
 

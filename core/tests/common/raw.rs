@@ -28,6 +28,32 @@ impl RawClient {
         self.receive::<Q>(version)
     }
 
+    /// Sends every request before it reads the first answer.
+    #[allow(dead_code)] // not every test needs it
+    pub(crate) fn call_all<Q: Request>(&mut self, version: i16, requests: &[Q]) -> Vec<Q::Response> {
+        let first = self.correlation_id;
+        for request in requests {
+            self.send(version, request);
+        }
+        self.correlation_id = first;
+        requests
+            .iter()
+            .map(|_| {
+                self.correlation_id += 1;
+                self.receive::<Q>(version)
+            })
+            .collect()
+    }
+
+    /// Whether the broker closes the connection without another byte.
+    #[allow(dead_code)] // not every test needs it
+    pub(crate) fn is_closed(&mut self) -> bool {
+        match self.stream.read(&mut [0]) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+
     /// Sends the request alone.
     pub(crate) fn send<Q: Request>(&mut self, version: i16, request: &Q) {
         self.correlation_id += 1;
