@@ -55,10 +55,7 @@ pub fn open_data(
 
     // After an unclean end records may be gone that clients have seen: they notice by the epoch. It is stored before
     // anyone can learn of it.
-    let last_in_log = |topic: &StoredTopic, index: i32| {
-        let place = to_load.iter().position(|loaded| loaded.id == topic.id)?;
-        partitions[place][usize::try_from(index).ok()?].log().latest_epoch()
-    };
+    let last_in_log = |topic: usize, index: usize| partitions[topic][index].log().latest_epoch();
     metadata.bump_leader_epochs(&mut stored, last_in_log, manager.is_unclean())?;
     let mut topics = Vec::with_capacity(stored.len());
     for ((topic, loaded), partitions) in stored.into_iter().zip(to_load).zip(partitions) {

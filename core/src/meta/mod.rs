@@ -227,22 +227,25 @@ impl Metadata {
     }
 
     /// Decides, at start-up, under which epoch each partition is led from now on, and stores it before any client
-    /// can learn of it. `last_in_log` is the newest epoch that a partition's recovered log holds, if any.
+    /// can learn of it. `last_in_log` is the newest epoch that a partition's recovered log holds, if any, by the
+    /// topic's place in `topics` and the partition's index.
     ///
     /// # Errors
     /// The store failed; no epoch may be used.
     pub fn bump_leader_epochs(
         &self,
         topics: &mut [StoredTopic],
-        last_in_log: impl Fn(&StoredTopic, i32) -> Option<i32>,
+        last_in_log: impl Fn(usize, usize) -> Option<i32>,
         unclean: bool,
     ) -> Result<(), MetadataError> {
         let _change = self.changes.lock();
         let (mut conditions, mut writes, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         for (place, topic) in topics.iter_mut().enumerate() {
-            let next: Vec<i32> = (0..)
-                .zip(&topic.leader_epochs)
-                .map(|(index, stored)| epochs::next(*stored, last_in_log(topic, index), unclean))
+            let next: Vec<i32> = topic
+                .leader_epochs
+                .iter()
+                .enumerate()
+                .map(|(index, stored)| epochs::next(*stored, last_in_log(place, index), unclean))
                 .collect();
             if next != topic.leader_epochs {
                 topic.leader_epochs = next;
