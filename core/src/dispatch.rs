@@ -203,6 +203,14 @@ const ROWS: &[Api] = &[
         exercised_by: "stock clients; raw frames for every version",
     },
     Api {
+        key: ApiKey::ListOffsets,
+        min_version: 1,
+        max_version: 10,
+        advertised_min_version: 1,
+        handler: handlers::list_offsets::handle,
+        exercised_by: "stock clients; raw frames for every version",
+    },
+    Api {
         key: ApiKey::Metadata,
         min_version: 0,
         max_version: 13,
@@ -248,6 +256,14 @@ const ROWS: &[Api] = &[
         max_version: 5,
         advertised_min_version: 0,
         handler: handlers::init_producer_id::handle,
+        exercised_by: "stock clients; raw frames for every version",
+    },
+    Api {
+        key: ApiKey::OffsetForLeaderEpoch,
+        min_version: 2,
+        max_version: 4,
+        advertised_min_version: 2,
+        handler: handlers::offset_for_leader_epoch::handle,
         exercised_by: "stock clients; raw frames for every version",
     },
     Api {

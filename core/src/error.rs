@@ -2,7 +2,7 @@
 
 use fluxmq_protocol::{ErrorCode, StrBytes};
 use fluxmq_storage::batch::BatchError;
-use fluxmq_storage::log;
+use fluxmq_storage::log::{self, ReadError};
 use fluxmq_storage::producer_state::SequenceError;
 
 use crate::config::ConfigError;
@@ -32,6 +32,16 @@ impl ApiError {
     /// The text as a response's field.
     pub fn wire_message(&self) -> Option<StrBytes> {
         self.message.clone().map(StrBytes::from_string)
+    }
+}
+
+/// The code of a read that gave nothing.
+pub fn read_code(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        // A damaged batch is one partition's trouble; what cannot be read at all is the disk's.
+        ReadError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => ErrorCode::CorruptMessage,
+        ReadError::Offline(_) | ReadError::Io(_) => ErrorCode::KafkaStorageError,
     }
 }
 

@@ -12,10 +12,7 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let started = Instant::now();
     let cli = Cli::try_parse().unwrap_or_else(|error| cli::exit(&error));
-    // A variable that is no text is no setting.
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let launch = match cli.load(environment) {
+    let launch = match cli.load(std::env::vars()) {
         Ok(launch) => launch,
         Err(error) => {
             eprintln!("fluxmq: {error}");

@@ -1,9 +1,9 @@
 //! DescribeConfigs (key 32), v1–4. KIP-133, KIP-226 (synonyms), KIP-569 (types and documentation), KIP-714 (client
-//! metrics), KIP-848 (groups).
+//! metrics).
 //!
 //! Answers from the tables of keys and from what was set, as Kafka does, also where its synonyms stop short: of a
 //! setting made in hours, the one in milliseconds shows nothing. Deliberately not here: settings changed while
-//! running, so that the cluster-wide defaults are empty and groups have the broker's.
+//! running, so that the cluster-wide defaults are empty; settings of groups, which are not served.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,31 +29,6 @@ const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
-
-/// The broker's keys that groups have without their beginning.
-const GROUP_KEYS_OF_BROKER: &[&str] = &[
-    "group.consumer.assignment.interval.ms",
-    "group.consumer.heartbeat.interval.ms",
-    "group.consumer.session.timeout.ms",
-    "group.share.assignment.interval.ms",
-    "group.share.delivery.count.limit",
-    "group.share.heartbeat.interval.ms",
-    "group.share.partition.max.record.locks",
-    "group.share.record.lock.duration.ms",
-    "group.share.session.timeout.ms",
-    "group.streams.assignment.interval.ms",
-    "group.streams.heartbeat.interval.ms",
-    "group.streams.initial.rebalance.delay.ms",
-    "group.streams.num.standby.replicas",
-    "group.streams.session.timeout.ms",
-];
-
-/// Keys that only groups have.
-const GROUP_KEYS: &[(&str, &str, ConfigType, &str)] = &[
-    ("share.auto.offset.reset", "latest", ConfigType::String, "Where a new share group starts to read."),
-    ("share.isolation.level", "read_uncommitted", ConfigType::String, "Which records a share group sees."),
-    ("share.renew.acknowledge.enable", "true", ConfigType::Boolean, "Whether a share group may renew locks."),
-];
 
 /// What Kafka says of a resource type that it doesn't know; the whole request is refused then.
 const MALFORMED: &str = "This most likely occurs because of a request being malformed by the client library or the \
@@ -154,7 +129,7 @@ impl Describer<'_> {
             }
             CLIENT_METRICS => Ok(self.client_metrics()),
             GROUP if name.is_empty() => refused("Group name must not be empty".into()),
-            _ => Ok(self.group()),
+            _ => refused("Unsupported resource type: GROUP".into()),
         }
     }
 
@@ -254,28 +229,6 @@ impl Describer<'_> {
                 .with_documentation(self.documented(Some(documentation.to_owned())))
         };
         keys.map(describe).into()
-    }
-
-    /// A group without settings of its own has the broker's, and Kafka's where the broker has none.
-    fn group(&self) -> Vec<DescribeConfigsResourceResult> {
-        let of_broker = GROUP_KEYS_OF_BROKER.iter().filter_map(|name| {
-            let key = broker_keys().get(name)?;
-            let result = DescribeConfigsResourceResult::default()
-                .with_name(StrBytes::from_static_str(name.strip_prefix("group.")?))
-                .with_value(self.config.value(key).map(StrBytes::from_string))
-                .with_config_type(key.kind.wire_id())
-                .with_documentation(self.documented(Some(key.documentation())));
-            Some(self.with_synonyms(result, self.broker_synonyms(name, false)))
-        });
-        let of_group = GROUP_KEYS.iter().map(|(name, value, kind, documentation)| {
-            let result = DescribeConfigsResourceResult::default()
-                .with_name(StrBytes::from_static_str(name))
-                .with_value(Some(StrBytes::from_static_str(value)))
-                .with_config_type(kind.wire_id())
-                .with_documentation(self.documented(Some((*documentation).to_owned())));
-            self.with_synonyms(result, vec![synonym(name, Some((*value).to_owned()), ConfigSource::Default)])
-        });
-        of_broker.chain(of_group).collect()
     }
 
     fn with_synonyms(
@@ -419,13 +372,6 @@ mod tests {
                 "77 4 3 1 0; 4:listener.name.plaintext.max.connections=77 5:max.connections=2147483647",
             ),
             (BROKER_LOGGER, "1", "root", "INFO 6 0 0 0;"),
-            (GROUP, "g", "streams.num.standby.replicas", "0 5 3 0 0; 5:group.streams.num.standby.replicas=0"),
-            (
-                GROUP,
-                "g",
-                "share.isolation.level",
-                "read_uncommitted 5 2 0 0; 5:share.isolation.level=read_uncommitted",
-            ),
             (CLIENT_METRICS, "any", "interval.ms", "300000 5 3 0 0;"),
         ];
         for (kind, resource, key, expected) in cases {
@@ -476,7 +422,6 @@ mod tests {
             assert_eq!(config.documentation.is_some(), known.is_some(), "{}", &*config.name);
         }
         assert_eq!(described(BROKER, "", None).configs, []);
-        assert_eq!(described(GROUP, "g", None).configs.len(), 17, "Kafka 4.3 lists 17 settings of a group");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use fluxmq_storage::log::ReadError;
 use fluxmq_storage::slice::Slice;
 
 use super::fetch_session::PartitionRequest;
+use crate::error::read_code;
 use crate::partitions::partition::{LeaderEpochError, Partition};
 
 /// An offset, an epoch or a bound that Kafka writes for "none".
@@ -119,14 +120,13 @@ impl Source for Arc<Partition> {
         until: LogOffsetMetadata,
         min_one_batch: bool,
     ) -> Result<Slice, ErrorCode> {
-        self.log().read(offset, max_bytes, until, min_one_batch).map_err(|error| match error {
-            ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            ReadError::Offline(_) | ReadError::Io(_) => {
-                if let ReadError::Io(error) = &error {
-                    self.storage_failed(error);
-                }
-                ErrorCode::KafkaStorageError
+        self.log().read(offset, max_bytes, until, min_one_batch).map_err(|error| {
+            if let ReadError::Io(error) = &error
+                && error.kind() != std::io::ErrorKind::InvalidData
+            {
+                self.storage_failed(error);
             }
+            read_code(&error)
         })
     }
 }

@@ -14,6 +14,8 @@ pub mod fetch;
 pub mod fetch_planner;
 pub mod fetch_session;
 pub mod init_producer_id;
+pub mod list_offsets;
 pub mod metadata;
+pub mod offset_for_leader_epoch;
 pub mod produce;
 mod replica_assignment;

@@ -1,3 +1,6 @@
 //! What the tests of a whole broker share.
 
+#![allow(dead_code)] // not every test needs all of it
+
+pub(crate) mod broker;
 pub(crate) mod raw;
