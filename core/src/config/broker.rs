@@ -267,6 +267,10 @@ mod tests {
                 "log.roll.ms=0 (server.properties:1): Value must be at least 1; allowed: an integer",
             ),
             (
+                &[("log.cleaner.min.compaction.lag.ms", "10"), ("log.cleaner.max.compaction.lag.ms", "5")],
+                "log.cleaner.min.compaction.lag.ms=10 (server.properties:1): more than log.cleaner.max.compaction.lag.ms (5); allowed: an integer, 0 or more",
+            ),
+            (
                 &[("log.level", "inof")],
                 "log.level=inof (server.properties:1): no such level; allowed: off, error, warn, info, debug, trace, or a filter such as info,fluxmq::net=debug",
             ),
@@ -384,7 +388,11 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.notices[0].level, NoticeLevel::Warn);
-        assert!(config.notices[0].text.contains("set advertised.listeners"), "{}", config.notices[0].text);
+        assert_eq!(
+            config.notices[0].text,
+            "listener PLAINTEXT takes connections on port 9092 of every address but tells clients to connect to \
+             localhost:9092, which other machines cannot reach; set advertised.listeners"
+        );
         assert_eq!(from(&[("listeners", "PLAINTEXT://127.0.0.1:9092")]).unwrap().notices, []);
     }
 

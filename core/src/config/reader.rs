@@ -167,11 +167,18 @@ impl Reader {
     }
 
     pub(super) fn topic_defaults(&self) -> Result<TopicConfig, ConfigFault> {
-        TopicConfig::from_texts(|key| topic_default(&self.settings, key)).map_err(|error| {
-            let synonyms = server_synonyms(&error.key);
-            let set = synonyms.iter().find(|name| self.settings.get(name).is_some());
-            self.fault(set.copied().unwrap_or("log.dirs"), &error.reason)
-        })
+        let defaults =
+            TopicConfig::from_texts(|key| topic_default(&self.settings, key)).map_err(|error| {
+                let synonyms = server_synonyms(&error.key);
+                let set = synonyms.iter().find(|name| self.settings.get(name).is_some());
+                self.fault(set.copied().unwrap_or(synonyms[0]), &error.reason)
+            })?;
+        let (min_ms, max_ms) = (defaults.min_compaction_lag_ms, defaults.max_compaction_lag_ms);
+        if min_ms > max_ms {
+            let reason = format!("more than log.cleaner.max.compaction.lag.ms ({max_ms})");
+            return Err(self.fault("log.cleaner.min.compaction.lag.ms", &reason));
+        }
+        Ok(defaults)
     }
 
     pub(super) fn log_dir(&self) -> Result<PathBuf, ConfigFault> {
@@ -351,7 +358,10 @@ pub(super) fn warn_of_unreachable(listeners: &[ListenerConfig], notices: &mut Ve
                     "listener {} takes connections on {} but tells clients to connect to {}, which other machines \
                      cannot reach; set advertised.listeners",
                     listener.name,
-                    listeners::host_and_port(&listener.host, listener.port),
+                    match listeners::is_wildcard(&listener.host) {
+                        true => format!("port {} of every address", listener.port),
+                        false => listeners::host_and_port(&listener.host, listener.port),
+                    },
                     listeners::host_and_port(&listener.advertised_host, listener.advertised_port),
                 ),
             });

@@ -223,6 +223,9 @@ impl TopicConfig {
         broker: &BrokerConfig,
         overrides: &BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
+        if overrides.is_empty() {
+            return Ok(broker.topic_defaults.clone());
+        }
         if let Some(name) = overrides.keys().find(|name| topic_keys().get(name).is_none()) {
             return Err(ConfigError::UnknownName(name.clone()));
         }
