@@ -7,6 +7,7 @@ use super::header::{
     NO_TIMESTAMP, TIMESTAMP_TYPE_MASK, TimestampType, crc_of_batch,
 };
 use super::records::{OpenedBatch, RecordsError};
+use super::rules::{BatchRules, CompressionRule};
 use crate::codec::{Codec, CodecError};
 use bytes::Bytes;
 use std::ops::RangeInclusive;
@@ -15,67 +16,6 @@ use std::ops::RangeInclusive;
 const MIN_LENGTH: i32 = 14;
 /// Bytes up to and including the magic byte, which every message format has in the same place.
 const UP_TO_MAGIC_BYTES: usize = MAGIC_AT + 1;
-
-/// What `compression.type` of a topic asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CompressionRule {
-    /// `producer`: keep what the producer chose.
-    Producer,
-    /// A named codec (`uncompressed` is [`Codec::None`]): other batches are recompressed.
-    Codec {
-        /// The codec to store.
-        codec: Codec,
-        /// `compression.<codec>.level`; `None` takes Kafka's default for the codec.
-        level: Option<i32>,
-    },
-}
-
-/// The rules of a topic and of a request that a batch has to keep.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BatchRules {
-    /// `max.message.bytes`: largest batch, header included.
-    pub max_message_bytes: u32,
-    /// `message.timestamp.type`.
-    pub timestamp_type: TimestampType,
-    /// `message.timestamp.before.max.ms`: how far a record may lie behind `now_ms`.
-    pub before_max_ms: i64,
-    /// `message.timestamp.after.max.ms`: how far a record may lie ahead of `now_ms`.
-    pub after_max_ms: i64,
-    /// The broker's clock.
-    pub now_ms: i64,
-    /// `compression.type`.
-    pub compression: CompressionRule,
-    /// Records need keys: `cleanup.policy` contains `compact`.
-    pub keys_required: bool,
-    /// The request may carry zstd: Produce 7 and above (KIP-110).
-    pub zstd_allowed: bool,
-    /// Most bytes that the records of a batch may decompress to where it has to be opened.
-    pub max_decompressed_bytes: usize,
-}
-
-impl BatchRules {
-    /// Kafka's default for `max.message.bytes`.
-    pub const DEFAULT_MAX_MESSAGE_BYTES: u32 = 1_048_588;
-    /// Kafka's default for `message.timestamp.after.max.ms`: one hour.
-    pub const DEFAULT_AFTER_MAX_MS: i64 = 3_600_000;
-    /// Our bound on an opened batch, 128 MiB.
-    pub const DEFAULT_MAX_DECOMPRESSED_BYTES: usize = 128 << 20;
-
-    /// The rules of a topic with Kafka's default configuration.
-    pub fn defaults(now_ms: i64) -> BatchRules {
-        BatchRules {
-            max_message_bytes: BatchRules::DEFAULT_MAX_MESSAGE_BYTES,
-            timestamp_type: TimestampType::CreateTime,
-            before_max_ms: i64::MAX,
-            after_max_ms: BatchRules::DEFAULT_AFTER_MAX_MS,
-            now_ms,
-            compression: CompressionRule::Producer,
-            keys_required: false,
-            zstd_allowed: true,
-            max_decompressed_bytes: BatchRules::DEFAULT_MAX_DECOMPRESSED_BYTES,
-        }
-    }
-}
 
 /// A batch of which CRC, shape and bounds are known to hold: the only thing that a log appends.
 #[derive(Debug, Clone)]
@@ -275,80 +215,117 @@ fn asks_for_records(header: &BatchHeader, rules: &BatchRules) -> bool {
         && header.timestamp_type() == TimestampType::CreateTime
         && (rules.before_max_ms != i64::MAX
             || (header.max_timestamp != NO_TIMESTAMP
-                && timestamp_is_out_of_range(header.max_timestamp, rules)))
+                && !timestamp_range(rules).contains(&header.max_timestamp)))
 }
 
 fn check_records(batch: CheckedBatch, rules: &BatchRules) -> Result<CheckedBatch, BatchError> {
     let header = *batch.header();
-    if header.timestamp_type() == TimestampType::LogAppendTime {
-        check_append_time_from_producer(&header, rules)?;
-    }
-    let is_compressed = header.codec() != Some(Codec::None);
-    if is_compressed && !asks_for_records(&header, rules) {
+    let codec = header.codec().expect("a checked batch has a codec");
+    if codec != Codec::None && !asks_for_records(&header, rules) {
+        if header.timestamp_type() == TimestampType::LogAppendTime {
+            let mut faults = Faults::default();
+            for batch_index in 0..header.records_count {
+                let record = (header.max_timestamp, i64::from(batch_index));
+                faults.look_at(batch_index, &header, record, rules);
+                if faults.errors.len() == MAX_RECORD_ERRORS {
+                    break;
+                }
+            }
+            faults.into_result()?;
+        }
         return Ok(with_timestamps(batch, rules, header.max_timestamp));
     }
     let opened = batch.open(rules.max_decompressed_bytes)?;
     let found = read_records(&opened, rules)?;
-    if is_compressed && !found.numbered_from_0 {
+    if codec != Codec::None && !found.numbered_from_0 {
         // The log gives the records the offsets that their order gives them.
-        let codec = header.codec().expect("a checked batch has a codec");
-        return rebuild(&opened, codec, None, rules);
+        return rebuild(&opened, &found, codec, None, rules);
     }
     Ok(with_timestamps(batch, rules, found.max_timestamp))
 }
 
-/// A producer that claims LogAppendTime is refused where it matters, or where it gives no timestamp to check.
-fn check_append_time_from_producer(header: &BatchHeader, rules: &BatchRules) -> Result<(), BatchError> {
-    let out_of_range = timestamp_is_out_of_range(header.max_timestamp, rules);
-    let message: Box<dyn Fn(i32) -> String> =
-        if rules.timestamp_type == TimestampType::LogAppendTime || header.max_timestamp == NO_TIMESTAMP {
-            Box::new(|_| {
-                "Invalid timestamp type in message. Producer should not set timestamp type to LogAppendTime."
-                    .to_owned()
-            })
-        } else if out_of_range {
-            Box::new(|index| timestamp_message(header.max_timestamp, i64::from(index), rules))
-        } else {
-            return Ok(());
-        };
-    let errors = (0..header.records_count)
-        .take(MAX_RECORD_ERRORS)
-        .map(|batch_index| RecordError { batch_index, message: message(batch_index) })
-        .collect();
-    Err(BatchError::InvalidTimestamp(errors))
+/// What reading all records of a batch tells.
+pub(super) struct RecordsFound {
+    /// The largest timestamp.
+    pub(super) max_timestamp: i64,
+    /// The offset deltas are 0, 1, 2 and so on.
+    pub(super) numbered_from_0: bool,
 }
 
-struct RecordsFound {
-    max_timestamp: i64,
-    numbered_from_0: bool,
-}
-
-fn read_records(opened: &OpenedBatch<'_>, rules: &BatchRules) -> Result<RecordsFound, BatchError> {
-    let check_timestamps = rules.timestamp_type == TimestampType::CreateTime;
+/// Reads all records of a batch and holds them against the rules.
+pub(super) fn read_records(opened: &OpenedBatch<'_>, rules: &BatchRules) -> Result<RecordsFound, BatchError> {
+    let header = opened.header();
     let mut found = RecordsFound { max_timestamp: NO_TIMESTAMP, numbered_from_0: true };
-    let mut errors = Vec::new();
-    let mut any_timestamp = false;
+    let mut faults = Faults::default();
     let range = timestamp_range(rules);
+    // The quick way past a good record.
+    let is_create_time = header.timestamp_type() == TimestampType::CreateTime;
     for (batch_index, record) in (0i32..).zip(opened.records()) {
         let record = record?;
         found.max_timestamp = found.max_timestamp.max(record.timestamp);
         found.numbered_from_0 &= record.offset_delta == batch_index;
-        let message = if rules.keys_required && record.key.is_none() {
-            "Compacted topic cannot accept message without key.".to_owned()
-        } else if check_timestamps && record.timestamp != NO_TIMESTAMP && !range.contains(&record.timestamp) {
-            any_timestamp = true;
-            timestamp_message(record.timestamp, record.offset, rules)
-        } else {
-            continue;
-        };
-        if errors.len() < MAX_RECORD_ERRORS {
-            errors.push(RecordError { batch_index, message });
+        if rules.keys_required && record.key.is_none() {
+            faults.add(batch_index, "Compacted topic cannot accept message without key.".to_owned());
+        } else if !(is_create_time && range.contains(&record.timestamp)) {
+            faults.look_at(batch_index, header, (record.timestamp, record.offset), rules);
         }
     }
-    match (errors.is_empty(), any_timestamp) {
-        (true, _) => Ok(found),
-        (false, true) => Err(BatchError::InvalidTimestamp(errors)),
-        (false, false) => Err(BatchError::InvalidRecords(errors)),
+    faults.into_result().map(|()| found)
+}
+
+/// The records that a batch is refused for.
+#[derive(Default)]
+struct Faults {
+    errors: Vec<RecordError>,
+    any_timestamp: bool,
+}
+
+impl Faults {
+    fn add(&mut self, batch_index: i32, message: String) {
+        if self.errors.len() < MAX_RECORD_ERRORS {
+            self.errors.push(RecordError { batch_index, message });
+        }
+    }
+
+    /// Checks a record's timestamp (given with its offset). That a producer claims LogAppendTime matters on a topic
+    /// that has it, and where there is no timestamp to check instead; that is how Kafka has it.
+    fn look_at(
+        &mut self,
+        batch_index: i32,
+        header: &BatchHeader,
+        (timestamp, offset): (i64, i64),
+        rules: &BatchRules,
+    ) {
+        if rules.timestamp_type == TimestampType::CreateTime && timestamp != NO_TIMESTAMP {
+            let range = timestamp_range(rules);
+            if !range.contains(&timestamp) {
+                self.any_timestamp = true;
+                self.add(
+                    batch_index,
+                    format!(
+                        "Timestamp {timestamp} of message with offset {offset} is out of range. \
+                         The timestamp should be within [{}, {}]",
+                        range.start(),
+                        range.end()
+                    ),
+                );
+            }
+        } else if header.timestamp_type() == TimestampType::LogAppendTime {
+            self.any_timestamp = true;
+            self.add(
+                batch_index,
+                "Invalid timestamp type in message. Producer should not set timestamp type to LogAppendTime."
+                    .to_owned(),
+            );
+        }
+    }
+
+    fn into_result(self) -> Result<(), BatchError> {
+        match (self.errors.is_empty(), self.any_timestamp) {
+            (true, _) => Ok(()),
+            (false, true) => Err(BatchError::InvalidTimestamp(self.errors)),
+            (false, false) => Err(BatchError::InvalidRecords(self.errors)),
+        }
     }
 }
 
@@ -411,23 +388,11 @@ fn check_shape(header: &BatchHeader) -> Result<(), BatchError> {
     Ok(())
 }
 
-/// Whether a record's timestamp lies outside `message.timestamp.before.max.ms` and `.after.max.ms` (KIP-937).
-fn timestamp_is_out_of_range(timestamp: i64, rules: &BatchRules) -> bool {
-    !timestamp_range(rules).contains(&timestamp)
-}
-
+/// The timestamps that `message.timestamp.before.max.ms` and `.after.max.ms` allow (KIP-937).
+///
 /// Where the bounds leave the range of an `i64`, no timestamp lies beyond them.
 fn timestamp_range(rules: &BatchRules) -> RangeInclusive<i64> {
     rules.now_ms.saturating_sub(rules.before_max_ms)..=rules.now_ms.saturating_add(rules.after_max_ms)
-}
-
-fn timestamp_message(timestamp: i64, offset: i64, rules: &BatchRules) -> String {
-    format!(
-        "Timestamp {timestamp} of message with offset {offset} is out of range. The timestamp should be within \
-         [{}, {}]",
-        timestamp_range(rules).start(),
-        timestamp_range(rules).end()
-    )
 }
 
 /// Why the bytes of a stored batch are not to be trusted.

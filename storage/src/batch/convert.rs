@@ -1,11 +1,12 @@
 //! Recompressing a batch for a topic whose `compression.type` names another codec than the producer's.
 
-use super::check::{BatchError, BatchRules, CheckedBatch, CompressionRule};
+use super::check::{BatchError, CheckedBatch, RecordsFound, read_records};
 use super::header::{
-    BatchHeader, CODEC_MASK, HEADER_SIZE_BYTES, LOG_OVERHEAD_BYTES, NO_TIMESTAMP, TIMESTAMP_TYPE_MASK,
-    TRANSACTIONAL_MASK, TimestampType,
+    BatchHeader, CODEC_MASK, HEADER_SIZE_BYTES, LOG_OVERHEAD_BYTES, TIMESTAMP_TYPE_MASK, TRANSACTIONAL_MASK,
+    TimestampType,
 };
 use super::records::OpenedBatch;
+use super::rules::{BatchRules, CompressionRule};
 use super::{RecordHeader, builder::write_record};
 use crate::codec::{self, Codec};
 use bytes::Bytes;
@@ -23,13 +24,17 @@ pub fn needs_conversion(batch: &CheckedBatch, rules: &BatchRules) -> bool {
 ///
 /// Records, their offsets and timestamps and the producer's fields stay; the max timestamp is that of the records.
 ///
+/// The records are held against the rules on the way, since a check doesn't always look into compressed ones.
+///
 /// # Errors
-/// Records that can't be read or are too large when decompressed, and a result above `max.message.bytes`.
+/// Records that can't be read, break a rule or are too large when decompressed, and a result above
+/// `max.message.bytes`.
 pub fn convert(batch: &CheckedBatch, rules: &BatchRules) -> Result<CheckedBatch, BatchError> {
     match rules.compression {
         CompressionRule::Codec { codec, level } if needs_conversion(batch, rules) => {
             let opened = batch.open(rules.max_decompressed_bytes)?;
-            rebuild(&opened, codec, level, rules)
+            let found = read_records(&opened, rules)?;
+            rebuild(&opened, &found, codec, level, rules)
         }
         _ => Ok(batch.clone()),
     }
@@ -38,20 +43,17 @@ pub fn convert(batch: &CheckedBatch, rules: &BatchRules) -> Result<CheckedBatch,
 /// Writes the opened batch anew in `codec`, its records numbered from 0 without gaps.
 pub(super) fn rebuild(
     opened: &OpenedBatch<'_>,
+    found: &RecordsFound,
     codec: Codec,
     level: Option<i32>,
     rules: &BatchRules,
 ) -> Result<CheckedBatch, BatchError> {
     let old = opened.header();
-    let mut max_timestamp = NO_TIMESTAMP;
-    let mut numbered = true;
-    for (index, record) in (0i32..).zip(opened.records()) {
-        let record = record?;
-        max_timestamp = max_timestamp.max(record.timestamp);
-        numbered &= record.offset_delta == index;
-    }
-    let records =
-        if numbered { Cow::Borrowed(opened.records_bytes()) } else { Cow::Owned(renumber(opened)?) };
+    let records = if found.numbered_from_0 {
+        Cow::Borrowed(opened.records_bytes())
+    } else {
+        Cow::Owned(renumber(opened)?)
+    };
 
     let mut bytes = vec![0; HEADER_SIZE_BYTES];
     codec::compress(codec, level, &records, &mut bytes)?;
@@ -65,7 +67,7 @@ pub(super) fn rebuild(
         attributes: (old.attributes & (TRANSACTIONAL_MASK | TIMESTAMP_TYPE_MASK))
             | (i16::from(codec.id()) & CODEC_MASK),
         max_timestamp: match old.timestamp_type() {
-            TimestampType::CreateTime => max_timestamp,
+            TimestampType::CreateTime => found.max_timestamp,
             TimestampType::LogAppendTime => old.max_timestamp,
         },
         ..*old

@@ -1,18 +1,19 @@
 //! Record batches, message format v2 (KIP-98): the header, the checks an append makes, building and opening.
 //!
-//! A batch is carried as the producer wrote it. [`check`] looks at it from outside (CRC-32C, shape, bounds) and
-//! gives a [`CheckedBatch`], which is what a log appends.
+//! A batch is carried as the producer wrote it. [`check`] looks at it (CRC-32C, shape, bounds, uncompressed records)
+//! and gives a [`CheckedBatch`], which is what a log appends; docs/decisions/001-batch-checks.md says how far it looks.
 
 mod builder;
 mod check;
 mod convert;
 mod header;
 mod records;
+mod rules;
 
 pub use builder::{BatchBuilder, RecordHeader};
 pub use check::{
-    BatchError, BatchRules, CheckedBatch, CompressionRule, MAX_RECORD_ERRORS, RecordError, StoredBatchError,
-    check, needs_opening, verify_stored,
+    BatchError, CheckedBatch, MAX_RECORD_ERRORS, RecordError, StoredBatchError, check, needs_opening,
+    verify_stored,
 };
 pub use convert::{convert, needs_conversion};
 pub use header::{
@@ -21,3 +22,4 @@ pub use header::{
     increment_sequence,
 };
 pub use records::{ControlMarker, OpenError, OpenedBatch, Record, Records, RecordsError, open};
+pub use rules::{BatchRules, CompressionRule};

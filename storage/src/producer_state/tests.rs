@@ -221,6 +221,20 @@ fn snapshots_have_kafkas_bytes() {
 }
 
 #[test]
+fn a_snapshot_that_kafka_wrote_is_read_and_written_alike() {
+    // By ProducerStateManager of Kafka 4.3: producer 3, epoch 2, sequences 5 to 7 at offsets 0 to 2.
+    let text = "0001e36dae2b0000000100000000000000030002000000070000000000000002000000020000018bcfe56802ffffffffffffffffffffffff";
+    let bytes: Vec<u8> =
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect();
+    let mut states = ProducerStates::default();
+    states.load_snapshot(&bytes, 0, DAY_MS).unwrap();
+    assert_eq!(states.encode_snapshot(), bytes);
+    let known = states.check(&header(3, 2, 5, 3), AppendOrigin::Client);
+    let first = DuplicateBatch { base_offset: 0, last_offset: 2, timestamp_ms: 1_700_000_000_002 };
+    assert_eq!(known, Ok(SequenceCheck::Duplicate(first)));
+}
+
+#[test]
 fn a_snapshot_brings_back_the_last_batch() {
     let mut states = ProducerStates::default();
     new(&mut states, header(1, 2, 0, 3), 0);

@@ -265,6 +265,16 @@ fn a_producer_that_claims_log_append_time() {
 }
 
 #[test]
+fn a_missing_key_outranks_a_claimed_log_append_time() {
+    let batch = BatchBuilder::new().record(NOW_MS, None, None).record(NOW_MS, Some(b"k"), None).build();
+    let patch = HeaderPatch { base_offset: 0, leader_epoch: -1, log_append_time_ms: Some(NOW_MS) };
+    let bytes = Bytes::from([&patch.header_bytes(batch.bytes())[..], batch.records_bytes()].concat());
+    let rules = BatchRules { keys_required: true, timestamp_type: TimestampType::LogAppendTime, ..rules() };
+    let BatchError::InvalidTimestamp(errors) = check(&bytes, &rules).unwrap_err() else { panic!() };
+    assert!(errors[0].message.contains("without key") && errors[1].message.contains("LogAppendTime"));
+}
+
+#[test]
 fn a_wrong_max_timestamp_is_corrected_where_records_are_read() {
     let lie = |codec, max: i64| Bytes::from(with(java(codec), MAX_TIMESTAMP_AT, &max.to_be_bytes()));
     let check_lie = |codec, max| check(&lie(codec, max), &rules()).unwrap();
@@ -351,6 +361,15 @@ fn conversion_corrects_the_max_timestamp_and_keeps_the_transactional_bit() {
     let converted = convert(&checked(bytes).unwrap(), &to(Codec::Zstd)).unwrap();
     assert_eq!(converted.header().max_timestamp, NOW_MS + 7);
     assert_eq!(converted.header().attributes, 0x14);
+}
+
+#[test]
+fn conversion_checks_the_records_that_a_check_left_closed() {
+    // The header says that no record is later than now; one is.
+    let lie = Bytes::from(with(java(Codec::Gzip), MAX_TIMESTAMP_AT, &NOW_MS.to_be_bytes()));
+    let rules = BatchRules { after_max_ms: 6, ..to(Codec::Lz4) };
+    let unopened = check(&lie, &rules).unwrap();
+    assert_eq!(indexes(&convert(&unopened, &rules).unwrap_err()), [1]);
 }
 
 #[test]
