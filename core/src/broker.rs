@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::handlers::fetch_session::FetchSessions;
+use crate::maintenance::Maintenance;
 use crate::meta::Metadata;
 use crate::metrics::Metrics;
 use crate::net::budget::RequestBudget;
@@ -178,10 +179,13 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         .map_err(io_error("the runtime cannot be built"))?;
     let clock = Clock::default();
     let (metadata, partitions) = open_data::open_data(&config, &clock)?;
+    let partitions = Arc::new(partitions);
+    let maintenance = Maintenance::start(Arc::clone(&partitions), &config, clock.clone())
+        .map_err(io_error("the maintenance thread cannot be started"))?;
     let broker = Arc::new(Broker {
         cluster_id: partitions.log_dir().cluster_id().to_owned(),
         metadata: Arc::new(metadata),
-        partitions: Arc::new(partitions),
+        partitions,
         producer_ids: ProducerIds::default(),
         clock,
         listeners,
@@ -203,7 +207,7 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         .into_iter()
         .unzip();
     let (stop, stopped) = oneshot::channel();
-    let control = Control { broker: Arc::clone(&broker), handles: handles.into(), threads };
+    let control = Control { broker: Arc::clone(&broker), handles: handles.into(), threads, maintenance };
     broker.lifecycle.set(Lifecycle::READY);
     let control = std::thread::Builder::new()
         .name("control".into())
@@ -251,6 +255,7 @@ struct Control {
     broker: Arc<Broker>,
     handles: Arc<[NetworkHandle]>,
     threads: Vec<JoinHandle<()>>,
+    maintenance: Maintenance,
 }
 
 impl Control {
@@ -274,8 +279,12 @@ impl Control {
         for thread in self.threads {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
-        let broker = self.broker;
-        let closed = tokio::task::spawn_blocking(move || broker.partitions.shut_down()).await;
+        let (broker, maintenance) = (self.broker, self.maintenance);
+        let closed = tokio::task::spawn_blocking(move || {
+            maintenance.stop();
+            broker.partitions.shut_down()
+        });
+        let closed = closed.await;
         if let Ok(Err(error)) = closed {
             tracing::error!(%error, "not a clean shutdown: the next start recovers the logs");
         }

@@ -65,9 +65,8 @@ fn move_log_start(
         let topic = topics.by_name(&topic.name)?;
         Some((topic.partition(index)?.clone(), topic.is_internal))
     });
-    let (found, is_internal) = match found {
-        Some(found) => found,
-        None => return failure(index, ErrorCode::UnknownTopicOrPartition),
+    let Some((found, is_internal)) = found else {
+        return failure(index, ErrorCode::UnknownTopicOrPartition);
     };
     if is_internal {
         return failure(index, ErrorCode::InvalidTopicException);

@@ -10,6 +10,23 @@ use fluxmq_storage::log_dir::OffsetCheckpoint;
 use super::PartitionManager;
 use super::partition::Partition;
 
+/// What was last written to each file, so that an idle broker writes nothing.
+#[derive(Debug, Default)]
+pub(super) struct Checkpointed {
+    files: Vec<(OffsetCheckpoint, PartitionOffsets)>,
+}
+
+impl Checkpointed {
+    fn get(&self, file: OffsetCheckpoint) -> Option<&PartitionOffsets> {
+        self.files.iter().find(|(known, _)| *known == file).map(|(_, offsets)| offsets)
+    }
+
+    fn set(&mut self, file: OffsetCheckpoint, offsets: PartitionOffsets) {
+        self.files.retain(|(known, _)| *known != file);
+        self.files.push((file, offsets));
+    }
+}
+
 impl PartitionManager {
     /// Writes the recovery points.
     ///
@@ -43,7 +60,7 @@ impl PartitionManager {
         file: OffsetCheckpoint,
         offset: impl Fn(&Partition) -> Option<i64>,
     ) -> io::Result<()> {
-        let _one_at_a_time = self.inner.checkpointing.lock();
+        let mut checkpointed = self.inner.checkpointed.lock();
         let offsets: PartitionOffsets = self
             .all()
             .iter()
@@ -52,6 +69,10 @@ impl PartitionManager {
                 Some(((name.topic.to_string(), name.index), offset(partition)?))
             })
             .collect();
-        self.inner.dir.write_checkpoint(file, &offsets)
+        if checkpointed.get(file) != Some(&offsets) {
+            self.inner.dir.write_checkpoint(file, &offsets)?;
+            checkpointed.set(file, offsets);
+        }
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ use std::task::Waker;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::background::Background;
 use super::partition::Partition;
 
 /// Queued, or in the hands of a flusher.
@@ -93,6 +94,8 @@ struct Queue {
 pub struct Flusher {
     queue: Mutex<Queue>,
     work: Condvar,
+    /// What the maintenance thread is told.
+    pub(super) background: Background,
     /// The health of the directory that the partitions lie in.
     pub health: LogDirHealth,
     /// What syncing cost.

@@ -1,5 +1,6 @@
 //! The partitions that this broker leads: their logs, the marks over them, and the threads that move the marks.
 
+mod background;
 mod checkpoints;
 pub mod flusher;
 pub mod high_watermark;
@@ -24,6 +25,8 @@ use fluxmq_storage::log_dir::LogDir;
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
+use self::background::Background;
+use self::checkpoints::Checkpointed;
 use self::flusher::Flusher;
 pub use self::load::TopicToLoad;
 use self::partition::{DeleteRecordsError, Partition, PartitionName};
@@ -84,7 +87,8 @@ struct Inner {
     preparer: Arc<PrepareQueue>,
     /// By topic and index, so that checkpoint files come out in order.
     partitions: RwLock<BTreeMap<(StrBytes, i32), Arc<Partition>>>,
-    checkpointing: Mutex<()>,
+    /// What was last written to each checkpoint file.
+    checkpointed: Mutex<Checkpointed>,
     /// Directories of deleted partitions, and when they may be unlinked.
     to_remove: Mutex<Vec<(i64, PathBuf)>>,
 }
@@ -117,7 +121,7 @@ impl PartitionManager {
             flusher: Arc::default(),
             preparer,
             partitions: RwLock::default(),
-            checkpointing: Mutex::new(()),
+            checkpointed: Mutex::default(),
             to_remove: Mutex::default(),
         });
         let mut threads = Vec::new();
@@ -213,6 +217,51 @@ impl PartitionManager {
         &self.inner.flusher
     }
 
+    /// The queue of the maintenance thread.
+    pub(crate) fn background(&self) -> &Background {
+        &self.inner.flusher.background
+    }
+
+    /// Asks for a sync of every partition whose oldest record that is not on disk is older than `flush.ms`.
+    pub fn flush_by_time(&self, now_ms: i64) {
+        if self.inner.policy == FlushPolicy::Never {
+            return;
+        }
+        for partition in self.inner.partitions.read().values() {
+            if partition.is_flush_due(now_ms) {
+                partition.request_flush();
+            }
+        }
+    }
+
+    /// Rolls every segment that is older than `segment.ms`, as the next append would.
+    pub fn roll_by_time(&self, now_ms: i64) {
+        for partition in self.all() {
+            match partition.log().roll_if_due(now_ms) {
+                Ok(true) => self.background().rolled(&partition),
+                Ok(false) => {}
+                Err(offline) => partition.storage_failed(&format_args!("{}: {offline}", partition.name())),
+            }
+        }
+    }
+
+    /// Unlinks the directories of deleted partitions whose time has come.
+    ///
+    /// # Errors
+    /// What kept one of them from going; it is tried again.
+    pub fn remove_deleted(&self, now_ms: i64) -> io::Result<()> {
+        let due: Vec<(i64, PathBuf)> =
+            self.inner.to_remove.lock().extract_if(.., |(remove_at_ms, _)| *remove_at_ms <= now_ms).collect();
+        let mut result = Ok(());
+        for (remove_at_ms, path) in due {
+            if let Err(error) = self.inner.dir.remove_deleted(&path) {
+                self.inner.to_remove.lock().push((remove_at_ms, path));
+                result = Err(error);
+            }
+        }
+        result
+    }
+
     /// The flush policy of the broker.
     #[must_use]
     pub fn policy(&self) -> FlushPolicy {
@@ -253,8 +302,11 @@ impl PartitionManager {
     fn join_threads(&self) -> bool {
         self.inner.preparer.stop();
         self.inner.flusher.stop();
-        let mut threads = self.threads.lock();
-        threads.drain(..).fold(true, |fine, thread| thread.join().is_ok() && fine)
+        let mut all_fine = true;
+        for thread in self.threads.lock().drain(..) {
+            all_fine &= thread.join().is_ok();
+        }
+        all_fine
     }
 }
 

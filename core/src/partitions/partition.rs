@@ -111,6 +111,8 @@ pub enum DeleteRecordsError {
 #[derive(Debug)]
 struct State {
     marks: Marks,
+    /// When the first record was appended that no sync has covered.
+    dirty_since_ms: Option<i64>,
     commits: CommitQueue,
     fetches: Vec<Arc<FetchWaiter>>,
 }
@@ -150,7 +152,12 @@ impl Partition {
             leader_epoch: AtomicI32::new(leader_epoch),
             deleted: AtomicBool::new(false),
             write_mode: WriteModeSwitch::new(first_mode),
-            state: Mutex::new(State { marks, commits: CommitQueue::default(), fetches: Vec::new() }),
+            state: Mutex::new(State {
+                marks,
+                dirty_since_ms: None,
+                commits: CommitQueue::default(),
+                fetches: Vec::new(),
+            }),
             flush_state: FlushState::default(),
             flusher,
         })
@@ -279,6 +286,9 @@ impl Partition {
             let durable_end = state.marks.durable_end();
             let flush_due = end_offset - durable_end >= self.config.flush_messages;
             let visibility = visibility(self.policy, acks, flush_due);
+            if end_offset > durable_end {
+                state.dirty_since_ms.get_or_insert(now_ms);
+            }
             if !appended.duplicate
                 && let Some(advance) = state.marks.appended(appended.end, visibility)
             {
@@ -287,6 +297,9 @@ impl Partition {
             (visibility, end_offset <= durable_end)
         };
         wakers.into_iter().for_each(Waker::wake);
+        if appended.rolled {
+            self.flusher.background.rolled(self);
+        }
         let commit_at = match visibility {
             Visibility::AtAppend => None,
             Visibility::WhenDurable if committed => None,
@@ -386,6 +399,13 @@ impl Partition {
         &self.flush_state
     }
 
+    /// Whether a record has waited for a sync longer than `flush.ms`.
+    pub(super) fn is_flush_due(&self, now_ms: i64) -> bool {
+        let flush_ms = self.config.flush_ms;
+        flush_ms != i64::MAX
+            && self.state.lock().dirty_since_ms.is_some_and(|since| now_ms.saturating_sub(since) >= flush_ms)
+    }
+
     /// Asks the flushers to sync everything appended so far.
     pub(super) fn request_flush(self: &Arc<Self>) {
         self.flusher.request(self);
@@ -403,8 +423,11 @@ impl Partition {
     }
 
     fn synced(&self, durable_end: LogOffsetMetadata, wakers: &mut Vec<Waker>) {
+        let log_end = self.log.log_end().offset;
         let mut state = self.state.lock();
         let advance = state.marks.synced(durable_end);
+        // Kept where appends went on meanwhile: the next sync by time comes early rather than late.
+        state.dirty_since_ms = if log_end > durable_end.offset { state.dirty_since_ms } else { None };
         state.commits.complete_through(durable_end.offset, wakers);
         if let Some(advance) = advance {
             state.arrived(advance, wakers);
@@ -419,7 +442,7 @@ impl Partition {
     }
 
     /// Finishes rolled segments and moves the recovery point past them. Blocks on the disk.
-    pub(super) fn sync_sealed(&self) {
+    pub(crate) fn sync_sealed(&self) {
         if let Err(offline) = self.log.sync_sealed() {
             self.storage_failed(&format_args!("{}: {offline}", self.name));
         }

@@ -372,6 +372,62 @@ fn what_the_metadata_does_not_know_is_set_aside() {
     assert!(names.iter().any(|name| name.ends_with("stray")), "{names:?}");
 }
 
+#[test]
+fn what_waited_for_flush_ms_is_synced() {
+    let dir = TempDir::new().unwrap();
+    let manager = by_hand(dir.path(), FlushPolicy::Acks);
+    let partition = create(&manager, TopicConfig { flush_ms: 1000, ..TopicConfig::default() });
+    partition.append(&batch(1), Acks::Leader, NOW_MS).unwrap();
+    partition.append(&batch(1), Acks::Leader, NOW_MS + 900).unwrap();
+    manager.flush_by_time(NOW_MS + 999);
+    assert_eq!(manager.flusher().run_queued(), 0);
+    manager.flush_by_time(NOW_MS + 1000);
+    assert_eq!(manager.flusher().run_queued(), 1);
+    assert_eq!(partition.durable_end(), 2);
+    manager.flush_by_time(NOW_MS + 9000);
+    assert_eq!(manager.flusher().run_queued(), 0, "nothing new");
+}
+
+#[test]
+fn a_rolled_segment_is_finished_and_the_recovery_point_moves_past_it() {
+    let dir = TempDir::new().unwrap();
+    let manager = by_hand(dir.path(), FlushPolicy::Acks);
+    let config = TopicConfig { segment_bytes: 1 << 20, segment_ms: 60_000, ..TopicConfig::default() };
+    let partition = create(&manager, config);
+    partition.append(&batch(1), Acks::Leader, NOW_MS).unwrap();
+    manager.roll_by_time(NOW_MS + 60_000);
+    assert_eq!(partition.log().segment_count(), 1);
+    manager.roll_by_time(NOW_MS + 60_001);
+    assert_eq!(partition.log().segment_count(), 2);
+    let rolled =
+        manager.background().next_rolled(std::time::Duration::ZERO).expect("the maintenance is told");
+    partition.sync_now();
+    rolled.sync_sealed();
+    assert_eq!(partition.log().recovery_point(), 1);
+    manager.checkpoint_recovery_points().unwrap();
+    let file = dir.path().join("recovery-point-offset-checkpoint");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "0\n1\ntopic 0 1\n");
+    std::fs::remove_file(&file).unwrap();
+    manager.checkpoint_recovery_points().unwrap();
+    assert!(!file.exists(), "what is not new is not written again");
+}
+
+#[test]
+fn a_deleted_partitions_files_go_after_their_delay() {
+    let dir = TempDir::new().unwrap();
+    let manager = by_hand(dir.path(), FlushPolicy::Acks);
+    let partition = create(&manager, TopicConfig { file_delete_delay_ms: 1000, ..TopicConfig::default() });
+    manager.delete(&partition).unwrap();
+    let deleted = || {
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().ends_with("-delete")).count()
+    };
+    manager.remove_deleted(NOW_MS + 999).unwrap();
+    assert_eq!(deleted(), 1);
+    manager.remove_deleted(NOW_MS + 1000).unwrap();
+    assert_eq!(deleted(), 0);
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Append(Acks, usize),
