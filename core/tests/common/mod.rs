@@ -3,4 +3,5 @@
 #![allow(dead_code)] // not every test needs all of it
 
 pub(crate) mod broker;
+pub(crate) mod child;
 pub(crate) mod raw;

@@ -1,0 +1,71 @@
+//! The broker as a process of its own: its log lines and its memory can be looked at.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A broker that is killed when it is dropped.
+pub(crate) struct ChildBroker {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    _data: TempDir,
+}
+
+impl ChildBroker {
+    /// Starts a broker on a free port and an empty data directory, with `--override` for each of `settings`.
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fluxmq"));
+        command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--data-dir"]).arg(data.path());
+        for setting in settings {
+            command.args(["--override", setting]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        collect(child.stdout.take().unwrap(), &lines);
+        collect(child.stderr.take().unwrap(), &lines);
+        let broker = Self { address: SocketAddr::from(([127, 0, 0, 1], port)), child, lines, _data: data };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(broker.address).is_err() {
+            assert!(Instant::now() < deadline, "not ready: {:#?}", broker.lines_with(""));
+            thread::sleep(Duration::from_millis(10));
+        }
+        broker
+    }
+
+    /// The lines printed so far that contain `text`.
+    pub(crate) fn lines_with(&self, text: &str) -> Vec<String> {
+        self.lines.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+
+    /// Memory that isn't backed by files, in KiB.
+    pub(crate) fn anonymous_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+impl Drop for ChildBroker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(output: impl Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) {
+    let lines = Arc::clone(lines);
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            lines.lock().unwrap().push(line);
+        }
+    });
+}
