@@ -145,7 +145,6 @@ impl From<&AppendError> for ErrorCode {
     fn from(error: &AppendError) -> Self {
         match error {
             AppendError::Deleted => Self::UnknownTopicOrPartition,
-            AppendError::NotEnoughReplicas { .. } => Self::NotEnoughReplicas,
             AppendError::Log(log::AppendError::Sequence(error)) => code_of_sequence_error(error),
             AppendError::Log(log::AppendError::LargerThanSegment { .. }) => Self::RecordListTooLarge,
             // The broker is stopping: it leads the partition no more.

@@ -191,7 +191,7 @@ fn what_is_refused_and_with_which_code() {
         ("t", 1, altered(|header| header.base_offset = 1), ErrorCode::InvalidRecord),
         ("t", 1, altered(|header| header.attributes |= 0x20), ErrorCode::InvalidRecord),
         ("t", 1, altered(|header| header.producer_id = 1), ErrorCode::InvalidRecord),
-        ("two", ALL, records(1), ErrorCode::NotEnoughReplicas),
+        ("two", ALL, records(1), ErrorCode::None),
         ("two", 1, records(1), ErrorCode::None),
         ("compacted", 1, records(1), ErrorCode::InvalidRecord),
         ("__consumer_offsets", 1, records(1), ErrorCode::InvalidTopicException),

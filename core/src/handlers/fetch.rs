@@ -231,8 +231,10 @@ impl Fetch {
             .with_high_watermark(planned.high_watermark)
             .with_last_stable_offset(planned.last_stable_offset)
             .with_log_start_offset(planned.log_start_offset);
-        // Kafka sends a list, though an empty one, wherever it has looked for aborted transactions.
-        if self.limits.isolation == Isolation::LastStableOffset && planned.seen.is_some() {
+        // Kafka sends a list, though an empty one, wherever it has looked for aborted transactions, and where it has
+        // not even found the partition.
+        let unknown = matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId);
+        if unknown || (self.limits.isolation == Isolation::LastStableOffset && planned.seen.is_some()) {
             data.aborted_transactions = Some(Vec::new());
         } else {
             data.aborted_transactions = None;

@@ -21,7 +21,9 @@ use fluxmq_protocol::messages::produce_response::{
 };
 use fluxmq_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use fluxmq_protocol::{ErrorCode, StrBytes};
-use fluxmq_storage::batch::{self, BatchError, BatchRules, CheckedBatch, CompressionRule, TimestampType};
+use fluxmq_storage::batch::{
+    self, BatchError, BatchRules, CheckedBatch, CompressionRule, RecordError, TimestampType,
+};
 use fluxmq_storage::codec::Codec;
 use uuid::Uuid;
 
@@ -107,17 +109,27 @@ impl Refusal {
         if knows_log_start_offset(refusal.code) && !is_refused_on_arrival(error) {
             refusal.log_start_offset = partition.log_start_offset();
         }
-        if let BatchError::InvalidTimestamp(records) | BatchError::InvalidRecords(records) = error {
-            refusal.message = Some(StrBytes::from_string(error.to_string()));
-            refusal.record_errors = records
-                .iter()
-                .map(|record| {
-                    BatchIndexAndErrorMessage::default()
-                        .with_batch_index(record.batch_index)
-                        .with_batch_index_error_message(Some(StrBytes::from_string(record.message.clone())))
-                })
-                .collect();
+        let record_errors = |records: &[RecordError], place: &str| {
+            let error = |record: &RecordError| {
+                let message = format!("{}{place}", record.message);
+                BatchIndexAndErrorMessage::default()
+                    .with_batch_index(record.batch_index)
+                    .with_batch_index_error_message(Some(StrBytes::from_string(message)))
+            };
+            records.iter().map(error).collect()
+        };
+        match error {
+            BatchError::InvalidTimestamp(records) => refusal.record_errors = record_errors(records, ""),
+            BatchError::InvalidRecords(records) => {
+                let place = format!(" in topic partition {}", partition.name());
+                refusal.record_errors = record_errors(records, &place);
+                refusal.message = Some(rejected_records(&refusal.record_errors));
+                return refusal;
+            }
+            BatchError::InvalidLength(_) | BatchError::InvalidMagic(_) => {}
+            _ => return refusal,
         }
+        refusal.message = Some(StrBytes::from_string(error.to_string()));
         refusal
     }
 
@@ -312,7 +324,7 @@ impl Admission {
         let partition = topic.partition(data.index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let records = data.records.unwrap_or_default();
         let rules = rules(partition.config(), self.version, self.now_ms);
-        let gate = self.gate(topic, partition, &records);
+        let gate = self.gate(topic, &records);
         if gate.is_ok() && batch::needs_opening(&records, &rules) {
             return Ok((Arc::clone(partition), Batch::Unopened { records, rules: Box::new(rules) }));
         }
@@ -328,8 +340,10 @@ impl Admission {
     }
 
     /// What doesn't depend on the batch being a good one.
-    fn gate(&self, topic: &Topic, partition: &Partition, records: &[u8]) -> Result<(), Refusal> {
-        let acks = self.acks.ok_or(ErrorCode::InvalidRequiredAcks)?;
+    fn gate(&self, topic: &Topic, records: &[u8]) -> Result<(), Refusal> {
+        if self.acks.is_none() {
+            return Err(ErrorCode::InvalidRequiredAcks.into());
+        }
         if is_transactional(Some(records)) {
             let message = Some(StrBytes::from_static_str(NOT_VERIFIED));
             return Err(Refusal { message, ..Refusal::from(ErrorCode::NotEnoughReplicas) });
@@ -337,10 +351,7 @@ impl Admission {
         if topic.is_internal && !self.internal_topics_allowed {
             return Err(ErrorCode::InvalidTopicException.into());
         }
-        partition.check_in_sync_replicas(acks).map_err(|error| Refusal {
-            log_start_offset: partition.log_start_offset(),
-            ..Refusal::from(ErrorCode::from(&error))
-        })
+        Ok(())
     }
 }
 
@@ -371,6 +382,19 @@ fn rules(config: &TopicConfig, version: i16, now_ms: i64) -> BatchRules {
         zstd_allowed: version >= ZSTD_VERSION,
         max_decompressed_bytes: BatchRules::DEFAULT_MAX_DECOMPRESSED_BYTES,
     }
+}
+
+/// The text that Kafka sends with refused records: their number, and the first three of them.
+fn rejected_records(errors: &[BatchIndexAndErrorMessage]) -> StrBytes {
+    let shown = errors.iter().take(3).map(|error| {
+        let message = error.batch_index_error_message.as_deref().unwrap_or_default();
+        format!("RecordError(batchIndex={}, message='{message}')", error.batch_index)
+    });
+    StrBytes::from_string(format!(
+        "One or more records have been rejected due to {} record errors in total, and only showing the first three errors at most: [{}]",
+        errors.len(),
+        shown.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 /// Whether Kafka refuses the records for this before it looks at the partition, the acks or the topic's settings.

@@ -48,14 +48,6 @@ pub enum AppendError {
     /// The partition was deleted: `UNKNOWN_TOPIC_OR_PARTITION`.
     #[error("the partition was deleted")]
     Deleted,
-    /// acks=all, and the topic asks for more in-sync replicas than there are: `NOT_ENOUGH_REPLICAS`.
-    #[error(
-        "The size of the current ISR [1] is insufficient to satisfy the min.isr requirement of {min_insync_replicas}"
-    )]
-    NotEnoughReplicas {
-        /// `min.insync.replicas` of the topic.
-        min_insync_replicas: i32,
-    },
     /// The log refused it, or could not write it.
     #[error(transparent)]
     Log(#[from] log::AppendError),
@@ -265,7 +257,7 @@ impl Partition {
         acks: Acks,
         now_ms: i64,
     ) -> Result<AppendOutcome, AppendError> {
-        self.check_appendable(acks)?;
+        self.check_appendable()?;
         let wanted = visibility(self.policy, acks, false);
         let context = AppendContext {
             leader_epoch: self.leader_epoch(),
@@ -311,24 +303,12 @@ impl Partition {
         Ok(AppendOutcome { appended, commit_at })
     }
 
-    fn check_appendable(&self, acks: Acks) -> Result<(), AppendError> {
+    fn check_appendable(&self) -> Result<(), AppendError> {
         if self.is_offline() {
             return Err(AppendError::Offline);
         }
         if self.is_deleted() {
             return Err(AppendError::Deleted);
-        }
-        self.check_in_sync_replicas(acks)
-    }
-
-    /// Whether acks=all can be promised: there is one replica, and it is in sync.
-    ///
-    /// # Errors
-    /// [`AppendError::NotEnoughReplicas`] when the topic asks for more.
-    pub fn check_in_sync_replicas(&self, acks: Acks) -> Result<(), AppendError> {
-        let min_insync_replicas = self.config.min_insync_replicas;
-        if acks == Acks::All && min_insync_replicas > 1 {
-            return Err(AppendError::NotEnoughReplicas { min_insync_replicas });
         }
         Ok(())
     }

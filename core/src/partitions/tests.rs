@@ -346,16 +346,6 @@ fn records_are_deleted_up_to_the_high_watermark() {
 }
 
 #[test]
-fn acks_all_needs_the_in_sync_replicas_that_the_topic_asks_for() {
-    let dir = TempDir::new().unwrap();
-    let manager = by_hand(dir.path(), FlushPolicy::Acks);
-    let partition = create(&manager, TopicConfig { min_insync_replicas: 2, ..TopicConfig::default() });
-    let refused = partition.append(&batch(1), Acks::All, NOW_MS);
-    assert!(matches!(refused, Err(AppendError::NotEnoughReplicas { min_insync_replicas: 2 })));
-    partition.append(&batch(1), Acks::Leader, NOW_MS).unwrap();
-}
-
-#[test]
 fn what_the_metadata_does_not_know_is_set_aside() {
     let dir = TempDir::new().unwrap();
     {

@@ -74,7 +74,7 @@ pub enum BatchError {
     #[error("Unknown compression type id: {0}")]
     UnknownCodec(u8),
     /// The length field is less than any batch has: CORRUPT_MESSAGE.
-    #[error("Record size {0} is less than the minimum record overhead")]
+    #[error("Record size {0} is less than the minimum record overhead (14)")]
     InvalidLength(i32),
     /// A magic byte that no Kafka has written: CORRUPT_MESSAGE.
     #[error("Invalid magic found in record: {0}")]
@@ -265,7 +265,7 @@ pub(super) fn read_records(opened: &OpenedBatch<'_>, rules: &BatchRules) -> Resu
         found.max_timestamp = found.max_timestamp.max(record.timestamp);
         found.numbered_from_0 &= record.offset_delta == batch_index;
         if rules.keys_required && record.key.is_none() {
-            faults.add(batch_index, "Compacted topic cannot accept message without key.".to_owned());
+            faults.add(batch_index, "Compacted topic cannot accept message without key".to_owned());
         } else if !(is_create_time && range.contains(&record.timestamp)) {
             faults.look_at(batch_index, header, (record.timestamp, record.offset), rules);
         }
