@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Installs what is missing, runs every test, and prints the minutes of each stage and how many tests ran.
+#
+#   scripts/test.sh              what every change has to pass, under 45 minutes on 2 cores
+#   scripts/test.sh --all        the same with the long forms: all kill and power-cut rounds, every client version
+#   scripts/test.sh rust java    only these stages (rust build java clients fuzz)
+set -uo pipefail
+ROOT="$(cd "$(dirname "$0")/.." && pwd)"
+cd "$ROOT" || exit 1
+. scripts/tools.sh
+
+ALL=""
+STAGES=()
+for word in "$@"; do
+    case "$word" in
+        --all) ALL=1 ;;
+        rust | build | java | clients | fuzz) STAGES+=("$word") ;;
+        *)
+            echo "usage: scripts/test.sh [--all] [rust|build|java|clients|fuzz]..." >&2
+            exit 2
+            ;;
+    esac
+done
+[ ${#STAGES[@]} -gt 0 ] || STAGES=(rust build java clients fuzz)
+
+OUT="$ROOT/target/test-output"
+mkdir -p "$OUT"
+SUMMARY=()
+FAILED=()
+PASSED_COUNT=0
+FAILED_COUNT=0
+SKIPPED_COUNT=0
+
+# Adds a stage's counts, each the sum of a pattern's numbers in its output.
+count() { # kind passed failed skipped
+    PASSED_COUNT=$((PASSED_COUNT + $2))
+    FAILED_COUNT=$((FAILED_COUNT + $3))
+    SKIPPED_COUNT=$((SKIPPED_COUNT + $4))
+    SUMMARY+=("  $1 tests: $2 passed, $3 failed, $4 skipped")
+}
+sum() { grep -oE "$1" "$2" | grep -oE '[0-9]+' | awk '{n += $1} END {print n + 0}'; }
+
+rust() {
+    cargo test --workspace --quiet 2>&1 | tee "$OUT/rust.txt"
+    local status=${PIPESTATUS[0]}
+    count Rust "$(sum '[0-9]+ passed' "$OUT/rust.txt")" "$(sum '[0-9]+ failed' "$OUT/rust.txt")" \
+        "$(sum '[0-9]+ ignored' "$OUT/rust.txt")"
+    return "$status"
+}
+
+build() {
+    cargo build --release
+}
+
+# Runs the Java tests with one version of kafka-clients against a broker of their own.
+java_with() { # kafka-clients version
+    local port log="$OUT/java-broker-$1.txt" broker status
+    port=$(free_port)
+    target/release/fluxmq --ephemeral --port "$port" --override "http.listener=127.0.0.1:$(free_port)" \
+        >"$log" 2>&1 &
+    broker=$!
+    mvn -B -ntp -f java-tests/pom.xml test -Dkafka.version="$1" -Dbootstrap="localhost:$port" 2>&1 |
+        tee "$OUT/java-$1.txt" | grep -E '^\[(INFO|ERROR)\] (Tests run|BUILD|.*FAIL)|^\[ERROR\]'
+    status=${PIPESTATUS[0]}
+    kill -TERM "$broker" && wait "$broker" || status=1
+    local line
+    line=$(grep -E 'Tests run:.*Failures:.*Skipped: [0-9]+$' "$OUT/java-$1.txt" | tail -1)
+    local run failures errors skipped
+    read -r run failures errors skipped <<<"$(grep -oE '[0-9]+' <<<"${line#*]}" | tr '\n' ' ')"
+    count "Java ($1)" $((${run:-0} - ${failures:-0} - ${errors:-0} - ${skipped:-0})) \
+        $((${failures:-0} + ${errors:-0})) "${skipped:-0}"
+    [ "${run:-0}" -gt 0 ] || { echo "no Java test ran with $1"; return 1; }
+    return "$status"
+}
+
+java() {
+    need_java
+    local status=0 version
+    for version in 4.4.0 2.1.0 ${ALL:+4.3.0}; do
+        java_with "$version" || status=1
+    done
+    return $status
+}
+
+clients() {
+    need_java
+    need_python
+    scripts/kafka.sh libs || return 1
+    target/venv/bin/python -m pytest client-tests -p no:cacheprovider ${ALL:+--all} 2>&1 | tee "$OUT/clients.txt"
+    local status=${PIPESTATUS[0]}
+    tail -1 "$OUT/clients.txt" >"$OUT/clients-last.txt"
+    count Python "$(sum '[0-9]+ passed' "$OUT/clients-last.txt")" \
+        "$(sum '[0-9]+ (failed|error)' "$OUT/clients-last.txt")" "$(sum '[0-9]+ skipped' "$OUT/clients-last.txt")"
+    return "$status"
+}
+
+fuzz() {
+    scripts/fuzz.sh 60
+}
+
+for stage in "${STAGES[@]}"; do
+    echo "== $stage"
+    started=$SECONDS
+    "$stage" || FAILED+=("$stage")
+    SUMMARY+=("$(printf '%-8s %5.1f min%s' "$stage" "$(awk "BEGIN {print ($SECONDS - $started) / 60}")" \
+        "$([[ " ${FAILED[*]-} " == *" $stage "* ]] && echo '   FAILED')")")
+done
+
+echo
+echo "== stages"
+printf '%s\n' "${SUMMARY[@]}"
+printf '%-8s %5.1f min\n' total "$(awk "BEGIN {print $SECONDS / 60}")"
+[ ${#FAILED[@]} -eq 0 ] || echo "failed: ${FAILED[*]} (output in target/test-output/)"
+echo "$PASSED_COUNT passed, $FAILED_COUNT failed, $SKIPPED_COUNT skipped"
+[ ${#FAILED[@]} -eq 0 ]

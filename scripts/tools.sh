@@ -1,0 +1,52 @@
+# Sourced by the other scripts: installs what a stage lacks, through the ordinary clients.
+# Everything that is ours to keep goes below target/, so removing target/ removes it.
+
+TOOLS_DIR="$ROOT/target/tools"
+export PATH="$TOOLS_DIR/bin:$PATH"
+CARGO_DENY_VERSION=0.20.2
+
+# need COMMAND PACKAGE...: installs the Debian packages if the command is missing.
+need() {
+    local command=$1
+    shift
+    command -v "$command" >/dev/null && return
+    echo "installing $* (for $command)"
+    local sudo=""
+    [ "$(id -u)" = 0 ] || sudo="sudo"
+    if [ -z "${APT_UPDATED:-}" ]; then
+        $sudo apt-get update -qq
+        APT_UPDATED=1
+    fi
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "$@" >/dev/null
+}
+
+need_java() {
+    need javac openjdk-17-jdk-headless
+    need mvn maven
+}
+
+need_cargo_deny() {
+    command -v cargo-deny >/dev/null && return
+    echo "installing cargo-deny $CARGO_DENY_VERSION"
+    cargo install --quiet --locked --root "$TOOLS_DIR" "cargo-deny@$CARGO_DENY_VERSION"
+}
+
+# The Python of the client tests, with what client-tests/requirements.txt names.
+need_python() {
+    need kcat kcat
+    need mkfs.ext4 e2fsprogs
+    need mount mount
+    need strace strace
+    python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv python3-venv
+    local venv="$ROOT/target/venv" stamp="$ROOT/target/venv/requirements.txt"
+    if ! cmp -s "$ROOT/client-tests/requirements.txt" "$stamp"; then
+        python3 -m venv --clear "$venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$ROOT/client-tests/requirements.txt"
+        cp "$ROOT/client-tests/requirements.txt" "$stamp"
+    fi
+}
+
+# A port nobody listens on now.
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
