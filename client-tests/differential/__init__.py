@@ -1,0 +1,1 @@
+"""The same raw frames to Apache Kafka and to FluxMQ, the answers decoded and compared field by field."""

@@ -1,0 +1,60 @@
+"""Apache Kafka from Maven, through scripts/kafka.sh: the server to compare with and its command-line tools."""
+
+import subprocess
+from pathlib import Path
+
+from .paths import SCRIPTS
+from .process import free_port
+
+SCRIPT = SCRIPTS / "kafka.sh"
+
+
+def jar(name: str) -> Path:
+    """A jar of the Kafka distribution, by the start of its file name."""
+    libs = subprocess.run([SCRIPT, "libs"], check=True, capture_output=True, text=True).stdout.strip()
+    found = sorted(Path(libs).glob(f"{name}-[0-9]*.jar"))
+    assert len(found) == 1, f"{name} in {libs}: {found}"
+    return found[0]
+
+
+def tool(name: str, *words: object, stdin: str | None = None, check: bool = True, timeout_s: float = 120) -> str:
+    """Runs one of Kafka's tools; gives its standard output."""
+    done = subprocess.run([SCRIPT, "tool", name, *(str(w) for w in words)], input=stdin, capture_output=True, text=True,
+                          timeout=timeout_s)
+    if check:
+        assert done.returncode == 0, f"{name} {words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+class Kafka:
+    """One Kafka node over one directory."""
+
+    def __init__(self, directory: Path, overrides: dict[str, str] | None = None):
+        self.directory, self.overrides, self.port = Path(directory), dict(overrides or {}), free_port()
+
+    @property
+    def bootstrap(self) -> str:
+        return f"localhost:{self.port}"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def pid(self) -> int:
+        return int((self.directory / "kafka.pid").read_text())
+
+    def start(self) -> "Kafka":
+        settings = [f"{k}={v}" for k, v in self.overrides.items()]
+        subprocess.run([SCRIPT, "start", self.directory, str(self.port), *settings], check=True, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, timeout=120)
+        return self
+
+    def stop(self) -> None:
+        subprocess.run([SCRIPT, "stop", self.directory], check=True, timeout=60)
+
+    def __enter__(self) -> "Kafka":
+        return self.start()
+
+    def __exit__(self, *_exc) -> None:
+        self.stop()

@@ -1,0 +1,58 @@
+"""kill -9 while idempotent producers write with acks=all at full speed."""
+
+import random
+import subprocess
+import time
+
+import pytest
+
+from harness.broker import Broker
+from harness.ledger import JavaLedgerProducer, LedgerProducer, account, read_partition
+from harness.paths import ROOT
+
+
+@pytest.fixture(scope="session")
+def java_classpath() -> str:
+    """The compiled Java programs and the stock client that they use."""
+    out = ROOT / "target" / "java-classpath.txt"
+    subprocess.run(["mvn", "-q", "-B", "-f", ROOT / "java-tests" / "pom.xml", "compile", "dependency:build-classpath",
+                    f"-Dmdep.outputFile={out}"], check=True, stdin=subprocess.DEVNULL, timeout=280)
+    return f"{ROOT}/java-tests/target/classes:{out.read_text().strip()}"
+
+
+def kill_under(broker: Broker, topic: str, producers: list, rounds: int) -> None:
+    """Kills and restarts the broker under the producers; after each restart, and in the end, holds the log against them."""
+    for round_ in range(rounds):
+        seen = [len(p.acknowledged) for p in producers]
+        deadline = time.monotonic() + 60
+        while any(len(p.acknowledged) < n + 500 for p, n in zip(producers, seen, strict=True)):
+            assert time.monotonic() < deadline, f"no progress in round {round_ + 1}: {seen}\n{broker.tail()}"
+            time.sleep(0.02)
+        time.sleep(random.uniform(0.2, 2.0))
+        broker.kill()
+        promised = [list(p.acknowledged) for p in producers]
+        broker.start()
+        for p, acknowledged in enumerate(promised):
+            result = account(acknowledged, read_partition(broker.bootstrap, topic, p))
+            print(f"kill {round_ + 1}, partition {p}: {result}")
+            result.assert_kept()
+    for p, producer in enumerate(producers):
+        producer.stop()
+        assert not producer.refused, producer.refused[:3]
+        result = account(producer.acknowledged, read_partition(broker.bootstrap, topic, p))
+        print(f"end, partition {p}: sent {producer.sent}, {result}")
+        result.assert_kept()
+        assert result.found == result.acknowledged == producer.sent, "every record sent was acknowledged in the end"
+
+
+@pytest.mark.timeout(900)
+def test_librdkafka_loses_nothing(data_dir, topic, full):
+    with Broker(data_dir, overrides={"num.partitions": "2"}).start() as broker:
+        kill_under(broker, topic, [LedgerProducer(broker.bootstrap, topic, p).start() for p in range(2)], 10 if full else 3)
+
+
+@pytest.mark.timeout(900)
+def test_the_java_client_loses_nothing(data_dir, topic, full, java_classpath):
+    with Broker(data_dir, overrides={"num.partitions": "2"}).start() as broker:
+        producers = [JavaLedgerProducer(broker.bootstrap, topic, p, java_classpath).start() for p in range(2)]
+        kill_under(broker, topic, producers, 10 if full else 3)

@@ -1,0 +1,94 @@
+"""The files on disk are Kafka's: its dump tool reads them, and Kafka itself serves them, both ways round."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from harness.broker import Broker
+from harness.kafka import Kafka, tool
+from harness.ledger import read_partition
+
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+
+
+def fill(bootstrap: str, topic: str, rounds: int = 40) -> None:
+    """Every codec, with and without an idempotent producer, over several segments."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(topic, 1, 1, config={"segment.bytes": str(1 << 20), "index.interval.bytes": "1000"})])[topic].result(20)
+    for idempotent in (False, True):
+        for codec in CODECS:
+            producer = Producer({"bootstrap.servers": bootstrap, "compression.type": codec, "enable.idempotence": idempotent,
+                                 "acks": "all", "batch.num.messages": 100, "linger.ms": 5})
+            for i in range(rounds * 100):
+                producer.produce(topic, b"%s %d " % (codec.encode(), i) + b"y" * 50, key=b"%d" % (i % 7), partition=0)
+                if i % 1000 == 0:
+                    producer.poll(0)
+            assert producer.flush(30) == 0
+
+
+def dump(file: Path, *words: str) -> str:
+    out = tool("kafka-dump-log", "--files", file, *words)
+    assert not re.search(r"(?i)mismatch|corrupt|non-consecutive|exception|out of order|isvalid: false", out), out[-3000:]
+    return out
+
+
+@pytest.mark.timeout(600)
+def test_the_dump_tool_finds_nothing_wrong(data_dir, topic):
+    with Broker(data_dir).start() as broker:
+        fill(broker.bootstrap, topic)
+        expected = len(read_partition(broker.bootstrap, topic, 0))
+        broker.stop()
+    partition = data_dir / f"{topic}-0"
+    logs = sorted(partition.glob("*.log"))
+    assert len(logs) > 2
+    records = 0
+    for log in logs:
+        out = dump(log, "--deep-iteration")
+        records += len(re.findall(r"(?m)^\| offset: ", out))
+    assert records == expected
+    for index in sorted(partition.glob("*.index")) + sorted(partition.glob("*.timeindex")):
+        dump(index)
+    for index in sorted(partition.glob("*.index")):
+        assert "passed sanity check" in dump(index, "--index-sanity-check")
+    snapshots = sorted(partition.glob("*.snapshot"))
+    assert snapshots
+    for snapshot in snapshots:
+        assert "producerId:" in dump(snapshot)
+
+
+def replace(target: Path, source: Path) -> None:
+    """The files of one partition into the folder of another; partition.metadata stays, it holds the topic's id."""
+    for file in target.iterdir():
+        if file.name != "partition.metadata":
+            file.unlink()
+    for file in source.iterdir():
+        if file.name != "partition.metadata":
+            shutil.copy(file, target / file.name)
+
+
+@pytest.mark.timeout(600)
+def test_kafka_serves_our_files_and_we_serve_kafkas(tmp_path, data_dir, topic):
+    ours, theirs = topic + "-ours", topic + "-theirs"
+    with Broker(data_dir).start() as broker, Kafka(tmp_path / "kafka") as kafka:
+        fill(broker.bootstrap, ours)
+        fill(kafka.bootstrap, theirs)
+        written_by_us = read_partition(broker.bootstrap, ours, 0)
+        written_by_kafka = read_partition(kafka.bootstrap, theirs, 0)
+        for bootstrap, name in ((kafka.bootstrap, ours), (broker.bootstrap, theirs)):
+            AdminClient({"bootstrap.servers": bootstrap}).create_topics([NewTopic(name, 1, 1)])[name].result(20)
+        broker.stop()
+        kafka.stop()
+        replace(kafka.data_dir / f"{ours}-0", data_dir / f"{ours}-0")
+        replace(data_dir / f"{theirs}-0", kafka.data_dir / f"{theirs}-0")
+        # A clean mark would say that the checkpoints speak of these files; they speak of those that lay here before.
+        (kafka.data_dir / ".kafka_cleanshutdown").unlink(missing_ok=True)
+        (data_dir / ".kafka_cleanshutdown").unlink(missing_ok=True)
+        broker.start()
+        kafka.start()
+        assert read_partition(kafka.bootstrap, ours, 0) == written_by_us
+        assert read_partition(broker.bootstrap, theirs, 0) == written_by_kafka
+        broker.stop()
