@@ -8,13 +8,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::handlers::fetch_session::FetchSessions;
+use crate::http;
 use crate::maintenance::Maintenance;
 use crate::meta::Metadata;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::net::budget::RequestBudget;
 use crate::net::listener::{self, BindError, ConnectionLimits, Listener};
 use crate::net::thread::{self, NetworkHandle};
@@ -148,6 +150,7 @@ pub enum StopError {
 /// A broker that runs.
 pub struct BrokerHandle {
     broker: Arc<Broker>,
+    http_addr: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     control: JoinHandle<()>,
 }
@@ -177,6 +180,15 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         .thread_name("blocking")
         .build()
         .map_err(io_error("the runtime cannot be built"))?;
+    let (started, to_run) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel();
+    let handle = runtime.handle().clone();
+    let http = config.http_listener.as_deref().and_then(http::bind);
+    let http_addr = http.as_ref().and_then(|listener| listener.local_addr().ok());
+    let control = std::thread::Builder::new()
+        .name("control".into())
+        .spawn(move || runtime.block_on(control(http, to_run, stopped)))
+        .map_err(io_error("the control thread cannot be started"))?;
     let clock = Clock::default();
     let (metadata, partitions) = open_data::open_data(&config, &clock)?;
     let partitions = Arc::new(partitions);
@@ -189,7 +201,7 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         producer_ids: ProducerIds::default(),
         clock,
         listeners,
-        blocking: BlockingPool::new(runtime.handle().clone()),
+        blocking: BlockingPool::new(handle),
         request_budget: RequestBudget::new(config.queued_max_request_bytes),
         connection_limits: ConnectionLimits::new(&config),
         violations: Violations::default(),
@@ -206,14 +218,12 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         .map_err(io_error("a network thread cannot be started"))?
         .into_iter()
         .unzip();
-    let (stop, stopped) = oneshot::channel();
-    let control = Control { broker: Arc::clone(&broker), handles: handles.into(), threads, maintenance };
     broker.lifecycle.set(Lifecycle::READY);
-    let control = std::thread::Builder::new()
-        .name("control".into())
-        .spawn(move || runtime.block_on(control.run(sockets, stopped)))
-        .map_err(io_error("the control thread cannot be started"))?;
-    Ok(BrokerHandle { broker, stop, control })
+    let running =
+        Control { broker: Arc::clone(&broker), handles: handles.into(), threads, sockets, maintenance };
+    // Fails only when the control thread has panicked, which the stop will tell.
+    let _ = started.send(running);
+    Ok(BrokerHandle { broker, http_addr, stop, control })
 }
 
 impl BrokerHandle {
@@ -230,6 +240,12 @@ impl BrokerHandle {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.broker.listeners[0].bound[0]
+    }
+
+    /// Where metrics and health are served, if they are.
+    #[must_use]
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http_addr
     }
 
     /// Stops: no new connections, answers to what was read, logs synced, the clean-shutdown mark.
@@ -250,18 +266,35 @@ impl BrokerHandle {
     }
 }
 
-/// What the control thread runs: everything that is not on the way of a record.
+/// Runs everything that is not on the way of a record. Ends when the broker has stopped, or did not start.
+async fn control(
+    http: Option<TcpListener>,
+    to_run: oneshot::Receiver<Control>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let started = http::StartedBroker::default();
+    let mut tasks = JoinSet::new();
+    if let Some(listener) = http {
+        tasks.spawn(http::serve(listener, Arc::clone(&started)));
+    }
+    if let Ok(control) = to_run.await {
+        let _ = started.set(Arc::clone(&control.broker));
+        control.run(tasks, stopped).await;
+    }
+}
+
+/// What the control thread needs once the broker has started.
 struct Control {
     broker: Arc<Broker>,
     handles: Arc<[NetworkHandle]>,
     threads: Vec<JoinHandle<()>>,
     maintenance: Maintenance,
+    sockets: Vec<(TcpListener, Arc<Listener>)>,
 }
 
 impl Control {
-    async fn run(self, sockets: Vec<(TcpListener, Arc<Listener>)>, stopped: oneshot::Receiver<()>) {
-        let mut tasks = tokio::task::JoinSet::new();
-        for (socket, listener) in sockets {
+    async fn run(self, mut tasks: JoinSet<()>, stopped: oneshot::Receiver<()>) {
+        for (socket, listener) in self.sockets {
             match tokio::net::TcpListener::from_std(socket) {
                 Ok(socket) => {
                     let (broker, handles) = (Arc::clone(&self.broker), Arc::clone(&self.handles));
@@ -269,6 +302,10 @@ impl Control {
                 }
                 Err(error) => tracing::error!(listener = listener.name, %error, "cannot accept"),
             }
+        }
+        let interval = Duration::from_millis(self.broker.config.throughput_log_interval_ms);
+        if !interval.is_zero() {
+            tasks.spawn(metrics::log_throughput(Arc::clone(&self.broker), interval));
         }
         let _ = stopped.await;
         self.broker.lifecycle.set(Lifecycle::STOPPING);

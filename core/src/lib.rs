@@ -8,6 +8,7 @@ pub mod config;
 pub mod dispatch;
 pub mod error;
 pub mod handlers;
+pub mod http;
 pub mod maintenance;
 pub mod meta;
 pub mod metrics;

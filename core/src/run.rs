@@ -1,9 +1,9 @@
 //! The process around a broker: signals, and how it ends.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::broker::{self, StartError};
 use crate::config::BrokerConfig;
@@ -13,6 +13,8 @@ use crate::startup;
 const EXIT_START: u8 = 2;
 /// The exit code of a stop that was not clean, or was cut short by a second signal.
 const EXIT_UNCLEAN: u8 = 1;
+/// Signals this close to the first are not a second one.
+const SAME_SIGNAL: Duration = Duration::from_millis(200);
 
 /// Runs a broker until SIGTERM or SIGINT, and stops it: cleanly after the first signal, at once after a second.
 /// `started` is when the process began, for the line that says how long the start took.
@@ -77,8 +79,22 @@ async fn until_stopped(config: BrokerConfig, started: Instant) -> ExitCode {
             }
             Err(_) => ExitCode::from(EXIT_UNCLEAN),
         },
-        _ = terminate.recv() => exit_now(),
-        _ = interrupt.recv() => exit_now(),
+        () = again(&mut terminate, &mut interrupt) => exit_now(),
+    }
+}
+
+/// Waits for a further signal. One that comes along with the first is the same: `timeout` sends its signal to the
+/// process and to its group.
+async fn again(terminate: &mut Signal, interrupt: &mut Signal) {
+    let first = Instant::now();
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if first.elapsed() > SAME_SIGNAL {
+            return;
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -195,14 +196,19 @@ impl Fetch {
             responses: Vec::new(),
             node_endpoints: Vec::new(),
         };
+        let mut records_sent = 0;
         let partitions = self.targets.iter().map(|(wanted, partition)| (wanted, Some(partition)));
         let all = partitions.chain(self.unresolved.iter().map(|(wanted, _)| (wanted, None)));
         for (((wanted, partition), planned), is_sent) in all.zip(planned()).zip(sent) {
             if is_sent {
+                if let Some(partition) = partition {
+                    records_sent += records_in(planned, wanted.request.fetch_offset, partition);
+                }
                 let partition = self.partition_response(wanted.key.index, partition, planned, &mut body);
                 add_to_topic(&mut body.responses, wanted, partition);
             }
         }
+        broker.metrics.messages_out.fetch_add(records_sent, Ordering::Relaxed);
         encode(&self.context, body)
     }
 
@@ -271,6 +277,19 @@ impl Fetch {
             .with_port(i32::from(listener.advertised_port))
             .with_rack(rack.map(StrBytes::from_string))
     }
+}
+
+/// About how many records an answer holds, for metrics: its share of the bytes up to what is seen of the segment, or of
+/// the whole log when that is another segment.
+fn records_in(planned: &Planned<Slice>, fetch_offset: i64, partition: &Partition) -> u64 {
+    let (Some(file), Some(seen)) = (planned.records.file(), planned.seen) else { return 0 };
+    let (records, bytes) = if file.base_offset() == seen.segment_base_offset {
+        (seen.offset - fetch_offset, u64::from(seen.position).saturating_sub(planned.records.position()))
+    } else {
+        (seen.offset - partition.log_start_offset(), partition.log().size_bytes())
+    };
+    let share = planned.records.len() as f64 / bytes.max(1) as f64;
+    (records as f64 * share).round() as u64
 }
 
 /// What a session has to know of a partition's answer.
