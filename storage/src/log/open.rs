@@ -447,17 +447,13 @@ impl Opening<'_> {
         segments: &[Arc<Segment>],
         next_offset: i64,
     ) -> io::Result<ProducerStates> {
-        let usable_to = if self.hint.clean && self.recovered.cut.is_none() {
-            next_offset
-        } else {
-            // One past the recovery point may describe records that are gone.
-            self.hint.recovery_point.min(next_offset)
-        };
+        // A snapshot holds for the log as it is when the log reaches it, for those beyond a cut go here. One from
+        // before the first segment doesn't: of the batches in between nothing is known any more.
         let mut producers = ProducerStates::default();
         let mut from_offset = segments.first().map_or(next_offset, |first| first.base_offset());
         while let Some(offset) = files.snapshots.pop() {
             let path = segment_path(self.dir, offset, SNAPSHOT_SUFFIX);
-            if offset > usable_to {
+            if offset > next_offset || offset < from_offset {
                 self.fs.remove_file(&path)?;
                 continue;
             }

@@ -13,7 +13,7 @@ enum Damage {
     Truncated,
     ZeroTail,
     ZeroHole,
-    FlippedBit,
+    FlippedBits,
     Gone,
 }
 
@@ -39,7 +39,7 @@ fn damage() -> impl Strategy<Value = Damage> {
         1 => Just(Damage::Truncated),
         1 => Just(Damage::ZeroTail),
         1 => Just(Damage::ZeroHole),
-        1 => Just(Damage::FlippedBit),
+        1 => Just(Damage::FlippedBits),
         1 => Just(Damage::Gone),
     ]
 }
@@ -243,12 +243,12 @@ impl Model {
                     let to = bytes.len().min(from + 512);
                     bytes[from..to].fill(0);
                 }
-                Damage::FlippedBit => {
-                    if let Some(byte) = bytes.get_mut(from) {
-                        *byte ^= 8;
-                    }
+                Damage::FlippedBits => {
+                    // More than the leader epoch, which lies outside the checksum.
+                    bytes.iter_mut().skip(from).take(8).for_each(|byte| *byte ^= 8);
                 }
-                Damage::Gone if safe == 0 && base > durable.segment_base_offset => {
+                // Without the first one the log would start later, as if it had been deleted on purpose.
+                Damage::Gone if i > 0 && base > durable.segment_base_offset => {
                     std::fs::remove_file(&path).unwrap();
                 }
                 Damage::Gone => {}
@@ -273,7 +273,7 @@ impl Model {
         // The log start may be beyond what was synced, and then all may be gone up to it.
         assert!(end >= lowest && end <= before, "{lowest} <= {end} <= {before}");
         self.batches.retain(|batch| batch.next_offset <= end);
-        if self.end() < end {
+        if self.log.segment_count() == 0 {
             // Everything above the log start was lost: the next offset is the log start itself.
             assert_eq!(end, self.start);
             self.generation += 10;
@@ -327,7 +327,7 @@ impl Model {
             let mut at = 0;
             while at < bytes.len() {
                 let batch = batches.next().unwrap();
-                assert_eq!(bytes[at..at + batch.bytes.len()], batch.bytes);
+                assert!(bytes[at..].starts_with(&batch.bytes), "other bytes at {offset}");
                 at += batch.bytes.len();
                 offset = batch.next_offset;
             }

@@ -258,6 +258,34 @@ fn producers_are_known_again_whatever_happened_to_the_snapshots() {
 }
 
 #[test]
+fn a_snapshot_from_before_the_first_segment_is_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |sequence| {
+        BatchBuilder::new().producer(1, 0, sequence).record(NOW_MS, None, Some(&[1; 2000])).build()
+    };
+    let (log, _) = Log::open(dir.path(), small_segments(), plain_env(), hint(true, 0)).unwrap();
+    log.append(&of(0), context(WriteMode::Plain)).unwrap();
+    log.close().unwrap();
+    drop(log);
+    let (log, _) = Log::open(dir.path(), small_segments(), plain_env(), hint(true, 1)).unwrap();
+    for sequence in 1..30 {
+        log.append(&of(sequence), context(WriteMode::Plain)).unwrap();
+    }
+    for _ in 0..10 {
+        log.append(&batch(1, 2000), context(WriteMode::Plain)).unwrap();
+    }
+    log.advance_log_start_offset(35).unwrap();
+    let base = log.inner.segments.load().segments[0].base_offset();
+    assert!(base > 30);
+    drop(log);
+    let hint = OpenHint { log_start_offset: 35, ..hint(false, 1) };
+    let (log, _) = Log::open(dir.path(), small_segments(), plain_env(), hint).unwrap();
+    // The snapshot of the stop at offset 1 knows sequence 0 only; the one of the roll is right.
+    assert_eq!(log.append(&of(30), context(WriteMode::Plain)).unwrap().base_offset, 40);
+    assert!(!segment_path(dir.path(), 1, SNAPSHOT_SUFFIX).exists());
+}
+
+#[test]
 fn when_everything_above_the_log_start_is_lost_the_log_starts_there() {
     let crashed = crashed();
     let hint = OpenHint { log_start_offset: 500, ..hint(false, 0) };
