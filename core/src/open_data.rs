@@ -10,7 +10,11 @@ use thiserror::Error;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, ConfigError, TopicConfig};
 use crate::meta::{Metadata, MetadataError, StoredTopic};
+use crate::partitions::partition::Partition;
 use crate::partitions::{PartitionError, PartitionManager, TopicToLoad};
+
+/// Threads that write leader epochs after an unclean end.
+const EPOCH_THREADS: usize = 8;
 
 /// Why a data directory could not be opened.
 #[derive(Debug, Error)]
@@ -57,15 +61,28 @@ pub fn open_data(
     // anyone can learn of it.
     let last_in_log = |topic: usize, index: usize| partitions[topic][index].log().latest_epoch();
     metadata.bump_leader_epochs(&mut stored, last_in_log, manager.is_unclean())?;
-    let mut topics = Vec::with_capacity(stored.len());
-    for ((topic, loaded), partitions) in stored.into_iter().zip(to_load).zip(partitions) {
-        for (partition, epoch) in partitions.iter().zip(&topic.leader_epochs) {
-            partition.set_leader_epoch(*epoch).map_err(io::Error::other)?;
-        }
-        topics.push(topic.open(loaded.config, partitions));
-    }
-    metadata.publish(topics);
+    lead(stored.iter().zip(&partitions).flat_map(|(topic, logs)| logs.iter().zip(&topic.leader_epochs)))?;
+    let topics = stored.into_iter().zip(to_load).zip(partitions);
+    metadata.publish(topics.map(|((topic, loaded), logs)| topic.open(loaded.config, logs)));
     Ok((metadata, manager))
+}
+
+/// Has each partition led under its epoch. Only those that leave another one write it to their log: the epoch is in the
+/// metadata. Each waits for the disk, so several do it at once.
+fn lead<'a>(partitions: impl Iterator<Item = (&'a Arc<Partition>, &'a i32)>) -> io::Result<()> {
+    let changed: Vec<_> =
+        partitions.filter(|(partition, epoch)| partition.leader_epoch() != **epoch).collect();
+    std::thread::scope(|scope| {
+        let lead = |some: &[(&Arc<Partition>, &i32)]| {
+            some.iter().try_for_each(|(partition, epoch)| partition.set_leader_epoch(**epoch))
+        };
+        let share = changed.len().div_ceil(EPOCH_THREADS).max(1);
+        let threads: Vec<_> = changed.chunks(share).map(|some| scope.spawn(move || lead(some))).collect();
+        threads.into_iter().try_for_each(|thread| match thread.join() {
+            Ok(led) => led.map_err(io::Error::other),
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
 }
 
 fn to_load(config: &BrokerConfig, topic: &StoredTopic) -> Result<TopicToLoad, OpenDataError> {

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use common::raw::RawClient;
@@ -36,14 +37,23 @@ const CLUSTER_OPERATIONS: i32 = 8096;
 
 struct Fixture {
     client: RawClient,
-    broker: BrokerHandle,
+    address: SocketAddr,
+    broker: Option<BrokerHandle>,
     _directory: TempDir,
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let stopped = self.broker.take().map(BrokerHandle::shutdown);
+        assert!(std::thread::panicking() || stopped.is_none_or(|stopped| stopped.is_ok()));
+    }
 }
 
 fn fixture(settings: &[(&str, &str)]) -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let broker = start(directory.path(), settings);
-    Fixture { client: RawClient::connect(broker.addr()), broker, _directory: directory }
+    let address = broker.addr();
+    Fixture { client: RawClient::connect(address), address, broker: Some(broker), _directory: directory }
 }
 
 fn start(directory: &Path, settings: &[(&str, &str)]) -> BrokerHandle {
@@ -369,7 +379,7 @@ fn metadata_tells_all_topics_or_none() {
 fn metadata_tells_the_broker_and_what_was_asked_for() {
     let mut fixture = fixture(&[("broker.rack", "r1")]);
     fixture.create(&[("b", 1)]);
-    let port = i32::from(fixture.broker.addr().port());
+    let port = i32::from(fixture.address.port());
     for version in 0..=13 {
         let request = MetadataRequest::default()
             .with_topics(Some(vec![MetadataRequestTopic::default().with_name(Some(name("b")))]))
@@ -467,7 +477,7 @@ fn metadata_creates_topics_by_the_clients_and_the_brokers_leave() {
 #[test]
 fn a_topic_is_created_once_however_many_ask() {
     let fixture = fixture(&[]);
-    let address = fixture.broker.addr();
+    let address = fixture.address;
     let ids: Vec<Uuid> = std::thread::scope(|scope| {
         let ask = || {
             let topic = MetadataRequestTopic::default().with_name(Some(name("t")));
@@ -820,9 +830,11 @@ fn topics_are_there_after_a_restart() {
     let mut known = Vec::new();
     for round in 0..3 {
         let broker = start(directory.path(), &[]);
+        let address = broker.addr();
         let mut fixture = Fixture {
-            client: RawClient::connect(broker.addr()),
-            broker,
+            client: RawClient::connect(address),
+            address,
+            broker: Some(broker),
             _directory: tempfile::tempdir().unwrap(),
         };
         let described: Vec<_> = fixture
@@ -849,6 +861,5 @@ fn topics_are_there_after_a_restart() {
             }
             _ => {}
         }
-        fixture.broker.shutdown().unwrap();
     }
 }

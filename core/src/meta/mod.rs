@@ -9,6 +9,7 @@
 pub mod cluster;
 pub mod epochs;
 pub mod ids;
+mod logs;
 pub mod names;
 pub mod records;
 pub mod redb;
@@ -26,12 +27,13 @@ use thiserror::Error;
 use tracing::{error, info};
 use uuid::Uuid;
 
+use self::logs::{NewLogs, create_logs, set_aside};
 use self::records::{PRODUCER_IDS_KEY, ProducerIdsRecord, RecordError, TOPIC_PREFIX, TopicRecord, topic_key};
 use self::redb::RedbStore;
 use self::store::{ABSENT, Condition, MetaStore, Revision, StoreError, TransactError, Write};
 pub use self::topics::{Topic, TopicsImage};
 use crate::config::TopicConfig;
-use crate::partitions::partition::{Partition, PartitionName};
+use crate::partitions::partition::Partition;
 use crate::partitions::{PartitionError, PartitionManager};
 
 /// Partitions that one request may add; Kafka's bound.
@@ -320,47 +322,50 @@ impl Metadata {
             error!(%error, "topics could not be stored");
             Arc::new(MetadataError::from(error))
         });
+        let revision = match committed {
+            Ok(revision) => revision,
+            Err(error) => {
+                return admitted
+                    .into_iter()
+                    .map(|result| Err(result.err().unwrap_or(error.clone().into())))
+                    .collect();
+            }
+        };
+        let new_logs: Vec<NewLogs<'_>> = admitted
+            .iter()
+            .flatten()
+            .map(|(new, id)| NewLogs {
+                name: &new.name,
+                id: *id,
+                indexes: 0..new.partition_count,
+                config: &new.config,
+            })
+            .collect();
+        let mut logs = create_logs(partitions, &new_logs).into_iter();
         let results: Vec<_> = admitted
             .into_iter()
             .map(|result| {
-                let (topic, id) = result?;
-                let revision = committed.clone()?;
-                self.make_topic(partitions, topic, id, revision)
+                let (new, id) = result?;
+                match logs.next().expect("every topic that was admitted has a result") {
+                    Ok(logs) => Ok(opened(new, id, revision, logs)),
+                    Err(error) => {
+                        self.take_back(&new.name, revision, &error);
+                        Err(error.into())
+                    }
+                }
             })
             .collect();
         self.image.store(Arc::new(image.with(results.iter().flatten().cloned())));
         results
     }
 
-    /// Makes the logs of a topic that is committed. When one can't be made the topic is taken back.
-    fn make_topic(
-        &self,
-        partitions: &PartitionManager,
-        new: NewTopic,
-        id: Uuid,
-        revision: Revision,
-    ) -> Result<Arc<Topic>, CreateTopicError> {
-        match make_logs(partitions, &new.name, id, 0..new.partition_count, &new.config) {
-            Ok(made) => {
-                info!(topic = %new.name, %id, partitions = new.partition_count, "topic created");
-                let stored = StoredTopic {
-                    name: new.name,
-                    id,
-                    overrides: new.overrides,
-                    leader_epochs: vec![FIRST_LEADER_EPOCH; made.len()],
-                    revision,
-                };
-                Ok(stored.open(new.config, made))
-            }
-            Err(error) => {
-                error!(topic = %new.name, %error, "a new topic's logs could not be made; it is taken back");
-                let key = topic_key(&new.name);
-                let condition = Condition { key: key.clone(), revision };
-                if let Err(error) = self.store.transact(&[condition], vec![Write::Delete(key)]) {
-                    error!(topic = %new.name, %error, "the topic could not be taken back; the next start makes it");
-                }
-                Err(error.into())
-            }
+    /// Removes the entry of a topic whose logs could not be made.
+    fn take_back(&self, name: &StrBytes, revision: Revision, error: &PartitionError) {
+        error!(topic = %name, %error, "a new topic's logs could not be made; it is taken back");
+        let key = topic_key(name);
+        let condition = Condition { key: key.clone(), revision };
+        if let Err(error) = self.store.transact(&[condition], vec![Write::Delete(key)]) {
+            error!(topic = %name, %error, "the topic could not be taken back; the next start makes it");
         }
     }
 
@@ -387,13 +392,13 @@ impl Metadata {
         let condition = Condition { key: key.clone(), revision: topic.revision };
         let put = Write::Put(key.clone(), records::encode(&record));
         let revision = self.store.transact(&[condition], vec![put]).map_err(MetadataError::from)?;
-        let added = match make_logs(
-            partitions,
-            &topic.name,
-            topic.id,
-            topic.partition_count()..count,
-            &config,
-        ) {
+        let new_logs = NewLogs {
+            name: &topic.name,
+            id: topic.id,
+            indexes: topic.partition_count()..count,
+            config: &config,
+        };
+        let added = match create_logs(partitions, &[new_logs]).remove(0) {
             Ok(added) => added,
             Err(error) => {
                 error!(topic = name, %error, "new partitions' logs could not be made; they are taken back");
@@ -460,17 +465,15 @@ impl Metadata {
         if committed.is_ok() {
             let names = found.iter().flatten().map(|topic| &topic.name);
             self.image.store(Arc::new(image.without(names)));
+            let logs: Vec<_> =
+                found.iter().flatten().flat_map(|topic| topic.partitions.iter().cloned()).collect();
+            set_aside(partitions, &logs);
         }
         found
             .into_iter()
             .map(|topic| {
                 let topic = topic.ok_or(DeleteTopicError::UnknownTopicId)?;
                 committed.clone()?;
-                for partition in &topic.partitions {
-                    if let Err(error) = partitions.delete(partition) {
-                        error!(topic = %topic.name, %error, "a deleted topic's log stays; the next start sets it aside");
-                    }
-                }
                 info!(topic = %topic.name, id = %topic.id, "topic deleted");
                 Ok(topic)
             })
@@ -497,6 +500,14 @@ impl Metadata {
         self.store.transact(&[condition], vec![put])?;
         Ok(first)
     }
+}
+
+/// A topic whose logs were just made.
+fn opened(new: NewTopic, id: Uuid, revision: Revision, logs: Vec<Arc<Partition>>) -> Arc<Topic> {
+    info!(topic = %new.name, %id, partitions = new.partition_count, "topic created");
+    let leader_epochs = vec![FIRST_LEADER_EPOCH; logs.len()];
+    StoredTopic { name: new.name, id, overrides: new.overrides, leader_epochs, revision }
+        .open(new.config, logs)
 }
 
 /// Whether a topic of that name may be added.
@@ -536,32 +547,6 @@ pub fn check_new_count<'a>(
         return Err(CreatePartitionsError::TooManyPartitions { existing, added });
     }
     Ok(topic)
-}
-
-/// Makes the logs of new partitions; when one fails, those made before it are set aside again.
-fn make_logs(
-    partitions: &PartitionManager,
-    name: &StrBytes,
-    id: Uuid,
-    indexes: std::ops::Range<i32>,
-    config: &Arc<TopicConfig>,
-) -> Result<Vec<Arc<Partition>>, PartitionError> {
-    let mut made = Vec::with_capacity(indexes.len());
-    for index in indexes {
-        let partition_name = PartitionName { topic: name.clone(), topic_id: id, index };
-        match partitions.create(partition_name, Arc::clone(config), FIRST_LEADER_EPOCH) {
-            Ok(partition) => made.push(partition),
-            Err(error) => {
-                for partition in &made {
-                    if let Err(error) = partitions.delete(partition) {
-                        error!(topic = %name, %error, "a log that isn't needed stays; the next start sets it aside");
-                    }
-                }
-                return Err(error);
-            }
-        }
-    }
-    Ok(made)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use fluxmq_protocol::StrBytes;
 use uuid::Uuid;
 
 use super::*;
+use crate::partitions::partition::PartitionName;
 
 fn name(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
