@@ -120,6 +120,18 @@ fn epochs_fence_and_start_at_zero() {
 }
 
 #[test]
+fn batches_of_an_older_epoch_are_no_duplicates() {
+    let mut states = ProducerStates::default();
+    for i in 0..3 {
+        new(&mut states, header(1, 4, i * 2, 2), i64::from(i) * 2);
+    }
+    new(&mut states, header(1, 5, 0, 2), 6);
+    // As epoch 4 wrote it, and not what comes next now; then as epoch 4 wrote it, and next.
+    assert!(append(&mut states, header(1, 5, 4, 2), 8).is_err());
+    new(&mut states, header(1, 5, 2, 2), 8);
+}
+
+#[test]
 fn coordinators_have_no_sequences_but_epochs_and_replicas_are_not_checked() {
     let mut states = ProducerStates::default();
     new(&mut states, header(1, 4, 0, 2), 0);
