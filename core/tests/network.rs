@@ -2,45 +2,21 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
-use fluxmq::broker::{self, BrokerHandle};
-use fluxmq::config::BrokerConfig;
-use fluxmq_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, RequestHeader};
-use fluxmq_protocol::{Decodable, Encodable, ErrorCode, StrBytes};
-
-fn broker_with(change: impl FnOnce(&mut BrokerConfig)) -> (BrokerHandle, tempfile::TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = BrokerConfig::for_tests(dir.path());
-    change(&mut config);
-    (broker::start(config).unwrap(), dir)
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
-}
-
-fn frame(payload: &[u8]) -> Vec<u8> {
-    [&(payload.len() as u32).to_be_bytes()[..], payload].concat()
-}
-
-fn request(key: ApiKey, version: i16, correlation_id: i32, body: &impl Encodable) -> Vec<u8> {
-    let mut payload = Vec::new();
-    RequestHeader::default()
-        .with_request_api_key(key as i16)
-        .with_request_api_version(version)
-        .with_correlation_id(correlation_id)
-        .with_client_id(Some(StrBytes::from_static_str("network-test")))
-        .encode(&mut payload, key.request_header_version(version))
-        .unwrap();
-    body.encode(&mut payload, version).unwrap();
-    frame(&payload)
-}
+use bytes::Bytes;
+use common::broker::{Client, TestBroker, frame, request};
+use fluxmq::config::TopicConfig;
+use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use fluxmq_protocol::messages::{
+    ApiKey, ApiVersionsRequest, ApiVersionsResponse, ProduceRequest, ProduceResponse, TopicName,
+};
+use fluxmq_protocol::{Decodable, ErrorCode, StrBytes};
+use fluxmq_storage::batch::BatchBuilder;
 
 fn api_versions(version: i16, correlation_id: i32) -> Vec<u8> {
     let body = ApiVersionsRequest::default()
@@ -76,8 +52,8 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 
 #[test]
 fn every_version_of_api_versions_is_answered_from_the_table() {
-    let (broker, _dir) = broker_with(|_| {});
-    let mut stream = connect(broker.addr());
+    let broker = TestBroker::start();
+    let mut stream = broker.connect().stream;
     for version in 0..=4 {
         stream.write_all(&api_versions(version, 100 + i32::from(version))).unwrap();
         let (correlation_id, response) = read_api_versions(&mut stream, version);
@@ -91,13 +67,13 @@ fn every_version_of_api_versions_is_answered_from_the_table() {
             .collect();
         assert_eq!(listed, table);
     }
-    broker.shutdown().unwrap();
+    broker.handle.shutdown().unwrap();
 }
 
 #[test]
 fn a_newer_api_versions_is_answered_in_version_0() {
-    let (broker, _dir) = broker_with(|_| {});
-    let mut stream = connect(broker.addr());
+    let broker = TestBroker::start();
+    let mut stream = broker.connect().stream;
     // Version 5 with fields that nobody knows yet.
     let mut payload = vec![0, 18, 0, 5, 0, 0, 0, 77];
     payload.extend([0xff, 0xff, 0, 9, 9, 9, 9]);
@@ -114,8 +90,8 @@ fn a_newer_api_versions_is_answered_in_version_0() {
 
 #[test]
 fn a_software_name_that_kafka_refuses_is_an_invalid_request() {
-    let (broker, _dir) = broker_with(|_| {});
-    let mut stream = connect(broker.addr());
+    let broker = TestBroker::start();
+    let mut stream = broker.connect().stream;
     let body = ApiVersionsRequest::default().with_client_software_name(StrBytes::from_static_str("a b"));
     stream.write_all(&request(ApiKey::ApiVersions, 3, 5, &body)).unwrap();
     let (_, response) = read_api_versions(&mut stream, 3);
@@ -125,10 +101,10 @@ fn a_software_name_that_kafka_refuses_is_an_invalid_request() {
 
 #[test]
 fn pipelined_requests_are_answered_in_order_however_they_are_cut() {
-    let (broker, _dir) = broker_with(|_| {});
+    let broker = TestBroker::start();
     let bytes: Vec<u8> = (0..300).flat_map(|id| api_versions((id % 5) as i16, id)).collect();
     for chunk_bytes in [1, 3, 7, 64, 1000, bytes.len()] {
-        let mut stream = connect(broker.addr());
+        let mut stream = broker.connect().stream;
         let mut sender = stream.try_clone().unwrap();
         let to_send = bytes.clone();
         let sending = std::thread::spawn(move || {
@@ -145,8 +121,8 @@ fn pipelined_requests_are_answered_in_order_however_they_are_cut() {
 
 #[test]
 fn unknown_apis_versions_and_garbage_close_the_connection_and_no_other() {
-    let (broker, _dir) = broker_with(|config| config.socket_request_max_bytes = 1 << 20);
-    let mut other = connect(broker.addr());
+    let broker = TestBroker::with(|config| config.socket_request_max_bytes = 1 << 20);
+    let mut other = broker.connect().stream;
     let cases: [(&str, Vec<u8>); 7] = [
         ("unknown API", frame(&[0x7f, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff])),
         ("negative API", frame(&[0xff, 0xff, 0, 0, 0, 0, 0, 1, 0xff, 0xff])),
@@ -157,7 +133,7 @@ fn unknown_apis_versions_and_garbage_close_the_connection_and_no_other() {
         ("negative length", (-1i32).to_be_bytes().to_vec()),
     ];
     for (what, bytes) in cases {
-        let mut stream = connect(broker.addr());
+        let mut stream = broker.connect().stream;
         stream.write_all(&bytes).unwrap();
         assert!(is_closed(&mut stream), "{what}");
     }
@@ -167,8 +143,8 @@ fn unknown_apis_versions_and_garbage_close_the_connection_and_no_other() {
 
 #[test]
 fn what_was_asked_before_a_half_close_is_answered() {
-    let (broker, _dir) = broker_with(|_| {});
-    let mut stream = connect(broker.addr());
+    let broker = TestBroker::start();
+    let mut stream = broker.connect().stream;
     stream.write_all(&[api_versions(0, 1), api_versions(0, 2)].concat()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_api_versions(&mut stream, 0).0, 1);
@@ -178,9 +154,9 @@ fn what_was_asked_before_a_half_close_is_answered() {
 
 #[test]
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
-    let (broker, _dir) = broker_with(|config| config.connections_max_idle_ms = 400);
-    let mut idle = connect(broker.addr());
-    let mut busy = connect(broker.addr());
+    let broker = TestBroker::with(|config| config.connections_max_idle_ms = 400);
+    let mut idle = broker.connect().stream;
+    let mut busy = broker.connect().stream;
     for id in 0..12 {
         busy.write_all(&api_versions(0, id)).unwrap();
         assert_eq!(read_api_versions(&mut busy, 0).0, id);
@@ -192,14 +168,14 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 
 #[test]
 fn the_limit_per_address_closes_and_the_total_limit_waits() {
-    let (broker, _dir) = broker_with(|config| config.max_connections_per_ip = 1);
-    let _first = connect(broker.addr());
-    let mut second = connect(broker.addr());
+    let broker = TestBroker::with(|config| config.max_connections_per_ip = 1);
+    let _first = broker.connect().stream;
+    let mut second = broker.connect().stream;
     assert!(is_closed(&mut second));
 
-    let (broker, _dir) = broker_with(|config| config.max_connections = 1);
-    let first = connect(broker.addr());
-    let mut second = connect(broker.addr());
+    let broker = TestBroker::with(|config| config.max_connections = 1);
+    let first = broker.connect().stream;
+    let mut second = broker.connect().stream;
     second.write_all(&api_versions(0, 9)).unwrap();
     second.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     assert!(second.read(&mut [0]).is_err(), "answered although max.connections is reached");
@@ -210,12 +186,128 @@ fn the_limit_per_address_closes_and_the_total_limit_waits() {
 
 #[test]
 fn a_stopping_broker_answers_what_it_has_read_and_ends() {
-    let (broker, _dir) = broker_with(|_| {});
-    let address = broker.addr();
-    let mut stream = connect(address);
+    let broker = TestBroker::start();
+    let address = broker.handle.addr();
+    let mut stream = broker.connect().stream;
     stream.write_all(&api_versions(0, 1)).unwrap();
     assert_eq!(read_api_versions(&mut stream, 0).0, 1);
-    broker.shutdown().unwrap();
+    broker.handle.shutdown().unwrap();
     assert!(is_closed(&mut stream));
     assert!(TcpStream::connect(address).is_err());
+}
+
+/// A produce request to topic `t`, with a batch of one record of `value_bytes` for each of the partitions.
+fn produce(acks: i16, partitions: std::ops::Range<i32>, value_bytes: usize) -> ProduceRequest {
+    let value = vec![7; value_bytes];
+    let batch = BatchBuilder::new().record(1000, None, Some(&value)).build();
+    let records = Bytes::copy_from_slice(batch.bytes());
+    let partitions = partitions
+        .map(|index| PartitionProduceData::default().with_index(index).with_records(Some(records.clone())))
+        .collect();
+    let topic = TopicProduceData::default()
+        .with_name(TopicName(StrBytes::from_static_str("t")))
+        .with_partition_data(partitions);
+    ProduceRequest::default().with_acks(acks).with_timeout_ms(10_000).with_topic_data(vec![topic])
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn what_reached_the_socket_before_the_client_closed_it_is_appended() {
+    let broker = TestBroker::start();
+    let topic = broker.create_topic("t", 1, TopicConfig::default());
+    let end = || topic.partition(0).unwrap().log_end().offset;
+    // With acks=1 the unread responses make the client's system reset the connection, and forget what the broker's
+    // window had no room for: that stays below the window.
+    for (acks, value_bytes, requests) in [(0, 100, 500), (0, 100_000, 50), (1, 100, 100)] {
+        let before = end();
+        let mut client = broker.connect();
+        for id in 0..requests {
+            client
+                .stream
+                .write_all(&request(ApiKey::Produce, 9, id, &produce(acks, 0..1, value_bytes)))
+                .unwrap();
+        }
+        drop(client);
+        wait_for(&format!("acks={acks}, {requests} × {value_bytes} bytes"), || {
+            end() == before + i64::from(requests)
+        });
+    }
+}
+
+#[test]
+fn large_frames_share_little_memory_without_waiting_for_each_other_forever() {
+    let broker = TestBroker::with(|config| config.queued_max_request_bytes = 1 << 20);
+    broker.create_topic("t", 5, TopicConfig::default());
+    let frame = request(ApiKey::Produce, 9, 1, &produce(1, 0..5, 1_000_000));
+    // Half of each frame is there before the second half of any.
+    let mut clients: Vec<Client> = (0..6).map(|_| broker.connect()).collect();
+    let senders: Vec<_> = clients
+        .iter()
+        .map(|client| {
+            let (mut stream, frame) = (client.stream.try_clone().unwrap(), frame.clone());
+            std::thread::spawn(move || {
+                let (first, second) = frame.split_at(frame.len() / 2);
+                stream.write_all(first).unwrap();
+                std::thread::sleep(Duration::from_millis(50));
+                stream.write_all(second).unwrap();
+            })
+        })
+        .collect();
+    for client in &mut clients {
+        let response: ProduceResponse = client.receive(ApiKey::Produce, 9, 1);
+        for partition in &response.responses[0].partition_responses {
+            assert_eq!(partition.error_code, 0);
+        }
+    }
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    wait_for("everything is given back", || broker.handle.broker().request_budget.used_bytes() == 0);
+}
+
+#[test]
+fn an_announced_frame_costs_its_first_chunk_only() {
+    let broker = TestBroker::start();
+    let mut clients: Vec<Client> = (0..20).map(|_| broker.connect()).collect();
+    for client in &mut clients {
+        client.stream.write_all(&(100u32 << 20).to_be_bytes()).unwrap();
+        client.stream.write_all(&[0, 0, 0, 9, 0, 0, 0, 1]).unwrap();
+    }
+    let used = || broker.handle.broker().request_budget.used_bytes();
+    wait_for("all frames are begun", || used() >= 20 * (2 << 20));
+    assert_eq!(used(), 20 * (2 << 20));
+    drop(clients);
+    wait_for("everything is given back", || used() == 0);
+}
+
+#[test]
+fn a_pipelined_request_waits_for_one_that_must_be_alone() {
+    let broker = TestBroker::start();
+    let mut client = broker.connect();
+    for version in 1..=4 {
+        // The creation and the produce go out together; the second finds the topic.
+        let name = StrBytes::from_string(format!("t{version}"));
+        let topic = fluxmq_protocol::messages::create_topics_request::CreatableTopic::default()
+            .with_name(TopicName(name.clone()))
+            .with_num_partitions(1)
+            .with_replication_factor(1);
+        let create = fluxmq_protocol::messages::CreateTopicsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(10_000);
+        let mut produce = produce(1, 0..1, 10);
+        produce.topic_data[0].name = TopicName(name);
+        let both =
+            [request(ApiKey::CreateTopics, 5, 1, &create), request(ApiKey::Produce, 9, 2, &produce)].concat();
+        client.stream.write_all(&both).unwrap();
+        let created: fluxmq_protocol::messages::CreateTopicsResponse =
+            client.receive(ApiKey::CreateTopics, 5, 1);
+        assert_eq!(created.topics[0].error_code, 0);
+        let produced: ProduceResponse = client.receive(ApiKey::Produce, 9, 2);
+        assert_eq!(produced.responses[0].partition_responses[0].error_code, 0);
+    }
 }

@@ -175,16 +175,27 @@ fn open(thread: &Rc<NetworkThread>, stream: TcpStream, info: ConnectionInfo, per
     };
     let slot = Rc::new(Slot::default());
     slot.note_activity(thread);
-    let id = info.id;
-    thread.slots.borrow_mut().insert(id, Rc::clone(&slot));
+    let registered = Registered { thread: Rc::clone(thread), id: info.id };
+    thread.slots.borrow_mut().insert(info.id, Rc::clone(&slot));
     let thread = Rc::clone(thread);
     tokio::task::spawn_local(async move {
-        let _permit = permit;
-        let mut connection = Box::new(Connection::new(stream, info, slot, Rc::clone(&thread)));
+        let _held = (permit, registered);
+        let mut connection = Box::new(Connection::new(stream, info, slot, thread));
         let end = std::future::poll_fn(|cx| connection.poll_run(cx)).await;
         connection.log_end(&end);
-        thread.slots.borrow_mut().remove(&id);
     });
+}
+
+/// A connection's place among those of its thread, given back however its task ends.
+struct Registered {
+    thread: Rc<NetworkThread>,
+    id: u64,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.thread.slots.borrow_mut().remove(&self.id);
+    }
 }
 
 impl NetworkThread {
