@@ -325,8 +325,11 @@ mod tests {
                 return Err(ErrorCode::OffsetOutOfRange);
             }
             let available = (until.offset - offset).max(0) * BATCH_BYTES;
-            let least = if min_one { BATCH_BYTES.min(available) } else { 0 };
-            Ok(available.min(i64::from(max)).max(least) as usize)
+            let max = i64::from(max);
+            if max < BATCH_BYTES && !min_one {
+                return Ok(0);
+            }
+            Ok(available.min(max.max(BATCH_BYTES)) as usize)
         }
     }
 
@@ -353,11 +356,12 @@ mod tests {
         let cases: &[Case] = &[
             (10_000, &[(5, 0, 1000), (5, 4, 1000)], &[500, 100]),
             (10_000, &[(5, 0, 250), (5, 0, 1000)], &[250, 500]),
-            (550, &[(5, 0, 1000), (5, 0, 1000), (5, 0, 1000)], &[500, 50, 0]),
+            (650, &[(5, 0, 1000), (5, 0, 1000), (5, 0, 1000)], &[500, 150, 0]),
+            (550, &[(5, 0, 1000), (5, 0, 1000), (5, 0, 1000)], &[500, 0, 0]),
             // The first batch comes whole whatever the bounds say, but only the first of the fetch.
             (10, &[(5, 0, 10), (5, 0, 10)], &[100, 0]),
             (10, &[(5, 5, 10), (5, 0, 10), (5, 0, 10)], &[0, 100, 0]),
-            (10_000, &[(5, 0, 1), (5, 0, 1)], &[100, 1]),
+            (10_000, &[(5, 0, 1), (5, 0, 1)], &[100, 0]),
             (0, &[(5, 0, 1000)], &[100]),
             (10_000, &[(5, 0, 0), (5, 0, 0)], &[100, 0]),
             (10_000, &[(0, 0, 1000)], &[0]),

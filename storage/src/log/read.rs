@@ -37,7 +37,9 @@ struct Found<'a> {
 impl Log {
     /// The bytes from the batch that holds `from_offset` on: at most `max_bytes`, before `until` (the high
     /// watermark, the last stable offset or the log end), and of one segment. As in Kafka the slice may end inside
-    /// a batch; with `min_one_batch` the first one comes whole whatever its size. At `until` it is empty.
+    /// a batch, but never inside the first: a consumer takes a part of a batch and nothing else for a broken
+    /// answer. With `min_one_batch` the first one comes whole whatever its size, without it, it comes whole or not
+    /// at all. At `until` the slice is empty.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -57,11 +59,11 @@ impl Log {
         let Some(Found { segment, batch, limit }) = self.find(&segments, from_offset, until)? else {
             return Ok(Slice::empty());
         };
-        let available = limit - batch.position;
-        let mut len = available.min(max_bytes);
-        if min_one_batch {
-            len = len.max(batch.header.size_in_bytes() as u32);
+        let first_bytes = batch.header.size_in_bytes() as u32;
+        if max_bytes < first_bytes && !min_one_batch {
+            return Ok(Slice::empty());
         }
+        let len = (limit - batch.position).min(max_bytes.max(first_bytes));
         Ok(Slice::new(Arc::clone(segment.file()), u64::from(batch.position), len))
     }
 

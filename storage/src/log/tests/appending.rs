@@ -134,7 +134,10 @@ fn a_read_keeps_to_its_bounds() {
     let end = log.log_end();
     let len = |from, max, until, min_one| log.read(from, max, until, min_one).unwrap().len();
     assert_eq!(len(0, 10, end, true), size, "the first batch comes whole");
-    assert_eq!(len(0, 10, end, false), 10);
+    assert_eq!(len(0, 10, end, false), 0, "or not at all");
+    assert_eq!(len(0, size as u32 - 1, end, false), 0);
+    assert_eq!(len(0, size as u32, end, false), size);
+    assert_eq!(len(0, size as u32 + 5, end, false), size + 5);
     assert_eq!(len(0, 0, end, false), 0);
     assert_eq!(len(0, size as u32 + 5, end, true), size + 5, "and the last may not");
     assert_eq!(log.read(3, 1 << 20, end, true).unwrap().position(), size as u64, "inside the second batch");

@@ -312,7 +312,11 @@ impl Model {
             assert!(bytes.len() >= first && bytes.len() <= first.max(max_bytes as usize));
         } else {
             assert!(bytes.len() <= max_bytes as usize);
-            assert!(max_bytes == 0 || !bytes.is_empty());
+            assert_eq!(
+                bytes.is_empty(),
+                (max_bytes as usize) < first,
+                "the first batch comes whole or not at all"
+            );
         }
     }
 
