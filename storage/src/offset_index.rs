@@ -59,6 +59,11 @@ impl EntryFile {
         Ok(self.file.get_or_init(|| file))
     }
 
+    /// Gives the descriptor back; the next use opens the file anew.
+    pub(crate) fn close(&mut self) {
+        self.file.take();
+    }
+
     /// The file, created when missing.
     pub(crate) fn file_for_writing(&self, fs: &dyn Fs) -> io::Result<&File> {
         if let Some(file) = self.file.get() {
@@ -128,9 +133,11 @@ impl OffsetIndex {
         fs.set_len(self.file.file_for_writing(fs)?, (self.entries_in_file * OFFSET_INDEX_ENTRY_BYTES) as u64)
     }
 
-    /// Makes what was written durable.
-    pub fn sync(&self, fs: &dyn Fs) -> io::Result<()> {
-        fs.sync_all(self.file.file(fs)?)
+    /// Makes what was written durable, and gives the descriptor back.
+    pub fn sync(&mut self, fs: &dyn Fs) -> io::Result<()> {
+        fs.sync_all(self.file.file(fs)?)?;
+        self.file.close();
+        Ok(())
     }
 
     /// The last entry whose offset is not above `relative_offset`, or `None` when there is none: the search then

@@ -24,6 +24,8 @@ const READ_AHEAD_BYTES: usize = 128 * 1024;
 const HEADER_WINDOW_BYTES: usize = 4096;
 /// Index entries kept in memory before they are written to their files.
 const SPILL_ENTRIES: usize = 256;
+/// Ends of batches that a segment remembers for consumers at its tail.
+const RECENT_ENDS: usize = 16;
 
 /// The open file of a segment.
 #[derive(Debug)]
@@ -122,6 +124,10 @@ pub(crate) struct Segment {
     file: Arc<SegmentFile>,
     /// Next offset relative to the base offset in the upper half, position in the lower.
     end: AtomicU64,
+    /// Earlier ends, each where a batch starts, in no order. A consumer at the tail finds its place here.
+    recent_ends: [AtomicU64; RECENT_ENDS],
+    /// Number of ends published so far; only the one who appends uses it.
+    published: AtomicU32,
     /// Position up to which the file is known to be on disk.
     synced_position: AtomicU32,
     /// Trimmed and its indexes written.
@@ -157,6 +163,8 @@ impl Segment {
             base_offset,
             file: Arc::new(SegmentFile::new(file, base_offset)),
             end: AtomicU64::new(pack(base_offset, state.end)),
+            recent_ends: [const { AtomicU64::new(0) }; RECENT_ENDS],
+            published: AtomicU32::new(0),
             synced_position: AtomicU32::new(0),
             finished: AtomicBool::new(false),
             durable: AtomicBool::new(false),
@@ -209,7 +217,25 @@ impl Segment {
 
     /// Lets readers see everything before `end`. The bytes and index entries are complete.
     pub(crate) fn publish(&self, end: SegmentEnd) {
+        let published = self.published.fetch_add(1, Ordering::Relaxed) as usize;
+        let batch_start = self.end.load(Ordering::Relaxed);
+        self.recent_ends[published % RECENT_ENDS].store(batch_start, Ordering::Relaxed);
         self.end.store(pack(self.base_offset, end), Ordering::Release);
+    }
+
+    /// Says where the segment ends while it is being opened.
+    pub(crate) fn set_end(&self, end: SegmentEnd) {
+        self.end.store(pack(self.base_offset, end), Ordering::Release);
+    }
+
+    /// Position of the batch that starts with `offset`, if it is one of the last that were appended. The caller
+    /// has seen an end beyond `offset`, so the batch is published.
+    pub(crate) fn recent_start(&self, offset: i64) -> Option<u32> {
+        let relative = u32::try_from(offset - self.base_offset).ok()?;
+        // A word is an offset and the position that belongs to it, whenever it was stored; one of 0 is the
+        // segment's start.
+        let found = self.recent_ends.iter().map(|word| word.load(Ordering::Relaxed));
+        found.into_iter().find(|word| (word >> 32) as u32 == relative).map(|word| word as u32)
     }
 
     /// Whether `offset` can be written relative to the base offset, as Kafka's indexes need it.
@@ -245,8 +271,11 @@ impl Segment {
                 indexes.time.maybe_append(max);
             }
             if indexes.offset.tail_entries() >= SPILL_ENTRIES {
-                indexes.offset.spill(fs)?;
-                indexes.time.spill(fs)?;
+                match indexes.offset.spill(fs).and_then(|()| indexes.time.spill(fs)) {
+                    // They stay in memory, and the next batch tries again.
+                    Err(error) if is_full(&error) => {}
+                    spilled => spilled?,
+                }
             }
         }
         Ok(())
@@ -275,13 +304,15 @@ impl Segment {
         if self.finished.load(Ordering::Acquire) {
             return Ok(());
         }
-        let mut indexes = self.indexes.write();
-        let indexes = &mut *indexes;
-        if let Some(max) = indexes.max_timestamp {
-            indexes.time.maybe_append(max);
+        {
+            let mut indexes = self.indexes.write();
+            let indexes = &mut *indexes;
+            if let Some(max) = indexes.max_timestamp {
+                indexes.time.maybe_append(max);
+            }
+            indexes.offset.seal(fs)?;
+            indexes.time.seal(fs)?;
         }
-        indexes.offset.seal(fs)?;
-        indexes.time.seal(fs)?;
         let len = u64::from(self.end().position);
         if self.file.file.metadata()?.len() != len {
             fs.set_len(&self.file.file, len)?;
@@ -307,7 +338,7 @@ impl Segment {
     pub(crate) fn sync_finished(&self, fs: &dyn Fs) -> io::Result<()> {
         debug_assert!(self.is_finished());
         fs.sync_all(&self.file.file)?;
-        let indexes = self.indexes.read();
+        let mut indexes = self.indexes.write();
         indexes.offset.sync(fs)?;
         indexes.time.sync(fs)?;
         drop(indexes);
@@ -405,6 +436,11 @@ impl Segment {
         let at_offset = u32::try_from((offset - self.base_offset).max(0)).unwrap_or(u32::MAX);
         Ok(indexes.offset.lookup(at_time.max(at_offset), fs)?.map_or(0, |entry| entry.position))
     }
+}
+
+/// The disk or a quota is full: that heals, and nothing that was written before is in doubt.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Goes from batch header to batch header below a position.

@@ -44,10 +44,10 @@ impl TimeIndex {
     /// An index at `path`, of which `entries_in_file` entries are there already.
     pub fn open(path: PathBuf, entries_in_file: usize, fs: &dyn Fs) -> io::Result<TimeIndex> {
         let mut index =
-            TimeIndex { file: EntryFile::new(path.clone()), entries_in_file, tail: Vec::new(), last: None };
+            TimeIndex { file: EntryFile::new(path), entries_in_file, tail: Vec::new(), last: None };
         index.last = index.lookup(i64::MAX, fs)?;
-        // Only looked at: a sealed segment holds no descriptor until somebody searches it.
-        index.file = EntryFile::new(path);
+        // A sealed segment holds no descriptor of its indexes until somebody searches them.
+        index.file.close();
         Ok(index)
     }
 
@@ -103,9 +103,11 @@ impl TimeIndex {
         fs.set_len(self.file.file_for_writing(fs)?, (self.entries_in_file * TIME_INDEX_ENTRY_BYTES) as u64)
     }
 
-    /// Makes what was written durable.
-    pub fn sync(&self, fs: &dyn Fs) -> io::Result<()> {
-        fs.sync_all(self.file.file(fs)?)
+    /// Makes what was written durable, and gives the descriptor back.
+    pub fn sync(&mut self, fs: &dyn Fs) -> io::Result<()> {
+        fs.sync_all(self.file.file(fs)?)?;
+        self.file.close();
+        Ok(())
     }
 
     /// The last entry whose timestamp is not above `timestamp_ms`.

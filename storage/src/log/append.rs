@@ -5,7 +5,7 @@ use crate::batch::{
     self, BatchHeader, BatchRules, CheckedBatch, ControlMarker, HeaderPatch, NO_TIMESTAMP, TimestampType,
 };
 use crate::producer_state::{AppendOrigin, DuplicateBatch, ProducerStates, SequenceCheck, SequenceError};
-use crate::segment::SegmentEnd;
+use crate::segment::{SegmentEnd, is_full};
 use std::io;
 use std::sync::atomic::Ordering;
 
@@ -128,6 +128,7 @@ impl Log {
         let end = SegmentEnd { next_offset: last_offset + 1, position: active.position };
         let segment_base_offset = active.segment.base_offset();
         writer.next_offset = end.next_offset;
+        writer.changed = true;
         if header.has_producer_id() {
             let stored = BatchHeader { base_offset, max_timestamp: batch_max_timestamp_ms, ..*header };
             note_producer(&mut writer.producers, &stored, batch.bytes());
@@ -219,10 +220,7 @@ impl Inner {
 
     /// A full disk heals; anything else leaves the file in doubt.
     fn write_failed(&self, what: &'static str, error: io::Error) -> AppendError {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::NoSpace(error),
-            _ => self.fail(what, &error).into(),
-        }
+        if is_full(&error) { AppendError::NoSpace(error) } else { self.fail(what, &error).into() }
     }
 }
 

@@ -41,6 +41,8 @@ impl Log {
     /// The log is offline, or the checkpoint can't be written and it goes so.
     pub fn assign_leader_epoch(&self, epoch: i32) -> Result<(), Offline> {
         let inner = &*self.inner;
+        // Also keeps two from writing the checkpoint at once.
+        let _sync = inner.sync_lock.lock();
         inner.check_online()?;
         {
             let mut writer = inner.writer.lock();
@@ -100,12 +102,13 @@ impl Log {
         Ok(true)
     }
 
-    /// Drops the map of a log that nothing was appended to for `idle_ms`: a process has a bounded number of maps.
+    /// Drops the map of a log that nothing was appended to for `idle_ms`, or that is written plainly by now: a
+    /// process has a bounded number of maps.
     pub fn drop_idle_map(&self, now_ms: i64, idle_ms: i64) {
         let map = {
             let mut writer = self.inner.writer.lock();
             let Some(active) = &mut writer.active else { return };
-            if now_ms.saturating_sub(active.last_append_ms) < idle_ms {
+            if active.wants_map && now_ms.saturating_sub(active.last_append_ms) < idle_ms {
                 return;
             }
             active.wants_map = false;
@@ -149,6 +152,8 @@ impl Log {
             }
             removed.to_vec()
         };
+        // On a full disk some may not have been finished; they needn't be any more.
+        inner.sealing.lock().retain(|sealed| !removed.iter().any(|gone| Arc::ptr_eq(gone, &sealed.segment)));
         for segment in removed {
             inner.delete_segment(segment).map_err(|error| inner.fail("deleting a segment", &error))?;
         }

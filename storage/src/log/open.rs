@@ -73,6 +73,8 @@ struct Files {
     segments: Vec<i64>,
     /// Offsets of the producer snapshots, ascending.
     snapshots: Vec<i64>,
+    /// Names have gone or changed, and the directory has to be synced.
+    removed: bool,
 }
 
 /// A log on its way up.
@@ -83,6 +85,8 @@ struct Opening<'a> {
     hint: OpenHint,
     epochs: LeaderEpochs,
     epochs_changed: bool,
+    /// The files aren't those of a clean stop any more.
+    changed: bool,
     recovered: Recovered,
 }
 
@@ -114,6 +118,7 @@ impl Log {
             hint,
             epochs_changed: !epochs_known,
             epochs,
+            changed: false,
             recovered: Recovered::default(),
         };
         let mut segments = opening.segments(&files.segments)?;
@@ -121,6 +126,7 @@ impl Log {
         if next_offset < hint.log_start_offset {
             // Records below the log start are gone by request, and those above were lost: it starts anew there.
             opening.remove_segments(&files.segments).map_err(failed)?;
+            opening.changed = true;
             segments.clear();
             next_offset = hint.log_start_offset;
         }
@@ -133,8 +139,12 @@ impl Log {
         if opening.epochs_changed {
             let text = opening.epochs.encode();
             replace_file(&*fs, &dir.join(LEADER_EPOCH_CHECKPOINT), text.as_bytes()).map_err(failed)?;
+            files.removed = true;
         }
-        fs.sync_dir(dir).map_err(failed)?;
+        let changed = opening.changed || !hint.clean;
+        if changed || files.removed {
+            fs.sync_dir(dir).map_err(failed)?;
+        }
 
         let Opening { epochs, recovered, .. } = opening;
         let active = segments.last().map(Active::reopen).transpose().map_err(failed)?;
@@ -148,6 +158,7 @@ impl Log {
             producers,
             epochs,
             epochs_dirty: false,
+            changed,
             active,
             next: None,
             closed: false,
@@ -207,6 +218,7 @@ fn tidy(dir: &Path, fs: &dyn Fs) -> Result<Files, OpenLogError> {
             || name == NEXT_SEGMENT_NAME;
         if left_over {
             fs.remove_file(&entry.path()).map_err(failed)?;
+            files.removed = true;
         } else if name.ends_with(".swap") {
             return Err(OpenLogError::UnfinishedCompaction { path: entry.path() });
         } else if let Some(base_offset) = offset_of_name(name, LOG_SUFFIX) {
@@ -225,6 +237,7 @@ fn tidy(dir: &Path, fs: &dyn Fs) -> Result<Files, OpenLogError> {
     for (base_offset, path) in indexes {
         if files.segments.binary_search(&base_offset).is_err() {
             fs.remove_file(&path).map_err(failed)?;
+            files.removed = true;
         }
     }
     Ok(files)
@@ -251,6 +264,7 @@ impl Opening<'_> {
                 segments.push(Arc::new(segment));
                 continue;
             }
+            self.changed = true;
             let (segment, stopped) = self.look_through(base_offset, next_base, file, &mut last_epoch)?;
             segments.push(Arc::new(segment));
             if let Some((position, from_offset, reason)) = stopped {
@@ -316,7 +330,7 @@ impl Opening<'_> {
                 Some(next) if next_offset > next => return Ok(None),
                 Some(_) => segment.mark_durable(),
                 None => {
-                    segment.publish(SegmentEnd { next_offset, position: len });
+                    segment.set_end(SegmentEnd { next_offset, position: len });
                     segment.mark_synced();
                 }
             }
@@ -365,7 +379,7 @@ impl Opening<'_> {
         .map_err(failed)?;
         self.epochs_changed |= epochs_changed;
         *last_epoch = scanned.last_epoch;
-        segment.publish(SegmentEnd { next_offset: scanned.next_offset, position: scanned.position });
+        segment.set_end(SegmentEnd { next_offset: scanned.next_offset, position: scanned.position });
         self.recovered.scanned_segments += 1;
         self.recovered.scanned_bytes += u64::from(scanned.position);
         let mut stopped = scanned.stopped;
@@ -455,6 +469,7 @@ impl Opening<'_> {
             let path = segment_path(self.dir, offset, SNAPSHOT_SUFFIX);
             if offset > next_offset || offset < from_offset {
                 self.fs.remove_file(&path)?;
+                files.removed = true;
                 continue;
             }
             let contents = std::fs::read(&path)?;
@@ -467,6 +482,7 @@ impl Opening<'_> {
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "a damaged producer snapshot is removed");
                     self.fs.remove_file(&path)?;
+                    self.changed = true;
                 }
             }
         }
@@ -474,6 +490,7 @@ impl Opening<'_> {
         for &offset in &files.snapshots {
             if !segments.iter().any(|segment| segment.base_offset() == offset) {
                 self.fs.remove_file(&segment_path(self.dir, offset, SNAPSHOT_SUFFIX))?;
+                files.removed = true;
             }
         }
         for segment in segments {

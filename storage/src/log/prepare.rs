@@ -6,7 +6,7 @@
 use super::{Active, ActiveMap, Inner, Log, LogConfig, Sealing, Writer};
 use crate::fs::{LOG_SUFFIX, segment_path};
 use crate::mmap::{Populate, SegmentMap};
-use crate::segment::Segment;
+use crate::segment::{Segment, is_full};
 use std::fs::File;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -335,14 +335,21 @@ impl Inner {
     /// Finishes the files of rolled segments. The caller holds the extent lock.
     pub(super) fn finish_sealed(&self) {
         loop {
-            let Some(sealed) = self.sealing.lock().pop_front() else { return };
-            drop(sealed.map);
-            let (offset, snapshot) = sealed.snapshot;
+            let Some(mut sealed) = self.sealing.lock().pop_front() else { return };
+            sealed.map = None;
+            let (offset, snapshot) = &sealed.snapshot;
             let finished =
-                self.write_snapshot(offset, &snapshot).and_then(|()| sealed.segment.finish(self.fs()));
-            if let Err(error) = finished {
-                self.fail("finishing a segment", &error);
-                return;
+                self.write_snapshot(*offset, snapshot).and_then(|()| sealed.segment.finish(self.fs()));
+            match finished {
+                Ok(()) => {}
+                Err(error) if is_full(&error) => {
+                    self.sealing.lock().push_front(sealed);
+                    return;
+                }
+                Err(error) => {
+                    self.fail("finishing a segment", &error);
+                    return;
+                }
             }
         }
     }

@@ -56,6 +56,9 @@ impl Log {
         if from_offset >= until.offset || (max_bytes == 0 && !min_one_batch) {
             return Ok(Slice::empty());
         }
+        if let Some(slice) = at_the_tail(&segments, from_offset, max_bytes, until) {
+            return Ok(slice);
+        }
         let Some(Found { segment, batch, limit }) = self.find(&segments, from_offset, until)? else {
             return Ok(Slice::empty());
         };
@@ -130,4 +133,23 @@ impl Log {
         }
         Ok(None)
     }
+}
+
+/// The slice for a consumer that is only a few batches behind, without a system call: it starts where one of the
+/// last appends did, and all up to `until` fits.
+fn at_the_tail(
+    segments: &SegmentList,
+    from_offset: i64,
+    max_bytes: u32,
+    until: LogOffsetMetadata,
+) -> Option<Slice> {
+    let active = segments.segments.last()?;
+    if until.segment_base_offset != active.base_offset() || from_offset < active.base_offset() {
+        return None;
+    }
+    let end = active.end();
+    let limit = until.position.min(end.position);
+    let position = active.recent_start(from_offset).filter(|_| from_offset < end.next_offset)?;
+    let len = limit.checked_sub(position).filter(|len| *len > 0 && *len <= max_bytes)?;
+    Some(Slice::new(Arc::clone(active.file()), u64::from(position), len))
 }

@@ -52,7 +52,8 @@ impl Log {
             writer.closed = true;
             writer.next = None;
             let snapshot = (writer.next_offset, writer.producers.encode_snapshot());
-            writer.active.take().map(|active| (active, snapshot))
+            let changed = writer.changed;
+            writer.active.take().filter(|_| changed).map(|active| (active, snapshot))
         };
         inner.finish_sealed();
         inner.check_online()?;
@@ -64,9 +65,9 @@ impl Log {
                 inner.write_snapshot(offset, &snapshot)?;
                 active.segment.sync_finished(inner.fs())?;
                 inner.sync_snapshot(offset)?;
+                inner.dir_dirty.store(true, Ordering::Release);
             }
             inner.write_epochs()?;
-            inner.dir_dirty.store(true, Ordering::Release);
             inner.sync_batches()?;
             inner.sync_finished()
         };

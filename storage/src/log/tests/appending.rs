@@ -156,6 +156,35 @@ fn a_read_keeps_to_its_bounds() {
 }
 
 #[test]
+fn a_consumer_at_the_tail_reads_what_one_from_far_behind_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), small_segments());
+    for i in 0..150 {
+        let before = log.log_end();
+        let one = batch(1 + i % 3, i * 5);
+        let end = log.append(&one, context(WriteMode::Plain)).unwrap().end;
+        let slice = log.read(before.offset, 1 << 20, end, true).unwrap();
+        assert_eq!(slice.len(), one.bytes().len());
+        let header = verify_stored(&slice.to_vec().unwrap()).unwrap();
+        assert_eq!(header.base_offset, before.offset);
+        let list = log.inner.segments.load();
+        for offset in (end.offset - 40).max(0)..end.offset {
+            let active = list.segments.last().unwrap();
+            let found = active.locate(offset, active.end().position, &RealFs).unwrap();
+            if let Some(start) = active.recent_start(offset) {
+                assert_eq!(start, found.unwrap().position, "{offset}");
+                assert_eq!(found.unwrap().header.base_offset, offset);
+            }
+        }
+    }
+    log.close().unwrap();
+    drop(log);
+    let log = open(dir.path(), small_segments());
+    let base = log.log_end().segment_base_offset;
+    assert_eq!(log.read(base, 1 << 20, log.log_end(), true).unwrap().position(), 0);
+}
+
+#[test]
 fn records_are_found_by_their_timestamps() {
     let dir = tempfile::tempdir().unwrap();
     let config = LogConfig { segment_bytes: 4096, index_interval_bytes: 200, ..LogConfig::default() };

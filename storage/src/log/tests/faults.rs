@@ -9,6 +9,8 @@ use std::sync::atomic::AtomicUsize;
 struct FaultyFs {
     /// What the next write gives, after half of its bytes.
     write: Mutex<Option<io::ErrorKind>>,
+    /// The disk is full for everything but the batches, of which a write has two parts.
+    full_index: AtomicBool,
     fail_sync: AtomicBool,
     fail_sync_dir: AtomicBool,
     no_allocate: AtomicBool,
@@ -21,6 +23,9 @@ impl Fs for FaultyFs {
             let bytes = parts.concat();
             RealFs.write_all_at(file, &[&bytes[..bytes.len() / 2]], position)?;
             return Err(kind.into());
+        }
+        if parts.len() == 1 && self.full_index.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         RealFs.write_all_at(file, parts, position)
     }
@@ -72,6 +77,30 @@ fn a_full_disk_refuses_the_batch_and_heals() {
     let (log, recovered) = Log::open(dir.path(), small_segments(), plain_env(), hint(false, 0)).unwrap();
     assert!(recovered.cut.is_some());
     assert_eq!(read_all(&log), [(0, 0), (1, 2)]);
+}
+
+#[test]
+fn a_disk_that_is_full_when_an_index_is_written_does_not_stop_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = Arc::new(FaultyFs::default());
+    let env = LogEnv { fs: fs.clone(), preparer: None };
+    let config = LogConfig { index_interval_bytes: 0, ..LogConfig::default() };
+    let (log, _) = Log::open(dir.path(), config.clone(), env, hint(true, 0)).unwrap();
+    for _ in 0..1000 {
+        // Every other write is the batch's own.
+        fs.full_index.store(true, Ordering::Relaxed);
+        log.append(&batch(1, 10), context(WriteMode::Plain)).unwrap();
+    }
+    fs.full_index.store(false, Ordering::Relaxed);
+    for offset in [0, 1, 255, 256, 257, 600, 999] {
+        assert_eq!(log.locate(offset).unwrap().offset, offset);
+        assert!(log.read(offset, 10, log.log_end(), true).is_ok());
+    }
+    log.close().unwrap();
+    drop(log);
+    let (log, recovered) = Log::open(dir.path(), config, plain_env(), hint(true, 0)).unwrap();
+    assert_eq!(recovered, Recovered::default());
+    assert_eq!(read_all(&log).len(), 1000);
 }
 
 #[test]
