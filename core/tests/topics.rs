@@ -229,6 +229,9 @@ fn create_topics_refuses_duplicates_and_excess_as_kafka_does() {
     assert_eq!(outcomes(&results), [("big", 44, excess), ("small", 44, excess)]);
     let results = fixture.try_create(7, vec![topic("big", i32::MAX, 1)]);
     assert_eq!(outcomes(&results), [("big", 44, excess)]);
+    let results = fixture.try_create(7, vec![topic("big", 10_000, 1)]);
+    let batch = Some("Unable to perform excessively large batch operation.");
+    assert_eq!(outcomes(&results), [("big", 44, batch)]);
     assert_eq!(fixture.try_create(7, Vec::new()).len(), 0);
     assert_eq!(fixture.names(), ["e"]);
 }

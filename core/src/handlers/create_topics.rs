@@ -38,10 +38,7 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
 
 fn create(broker: &Broker, request: &CreateTopicsRequest) -> CreateTopicsResponse {
     if requested_partitions(request, &broker.config) > MAX_PARTITIONS_PER_REQUEST {
-        let message = "Excessively large number of partitions per request.";
-        let error = ApiError::new(ErrorCode::PolicyViolation, message);
-        let results = request.topics.iter().map(|topic| failure(&topic.name, &error));
-        return CreateTopicsResponse::default().with_topics(results.collect());
+        return refusal(request, "Excessively large number of partitions per request.");
     }
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for topic in &request.topics {
@@ -62,6 +59,11 @@ fn create(broker: &Broker, request: &CreateTopicsRequest) -> CreateTopicsRespons
         }
         results.push(None);
     }
+    // Kafka's controller takes as many records in one go: one for a topic, a setting, a partition.
+    let records = planned.iter().map(|(_, new)| 1 + new.overrides.len() + partitions_of(new));
+    if records.sum::<usize>() > MAX_PARTITIONS_PER_REQUEST {
+        return refusal(request, "Unable to perform excessively large batch operation.");
+    }
     if request.validate_only {
         for (place, new) in planned {
             // Kafka, too, gives an id to the topic that it doesn't create.
@@ -80,6 +82,17 @@ fn create(broker: &Broker, request: &CreateTopicsRequest) -> CreateTopicsRespons
     let mut topics: Vec<_> = results.into_iter().flatten().collect();
     topics.extend(set_aside(request, &counts));
     CreateTopicsResponse::default().with_topics(topics)
+}
+
+/// POLICY_VIOLATION for every topic of a request that asks for too much.
+fn refusal(request: &CreateTopicsRequest, message: &str) -> CreateTopicsResponse {
+    let error = ApiError::new(ErrorCode::PolicyViolation, message);
+    let results = request.topics.iter().map(|topic| failure(&topic.name, &error));
+    CreateTopicsResponse::default().with_topics(results.collect())
+}
+
+fn partitions_of(new: &NewTopic) -> usize {
+    usize::try_from(new.partition_count).expect("partition counts are positive")
 }
 
 /// The partitions that the request asks for in all, as Kafka counts them.
