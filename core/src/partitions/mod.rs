@@ -34,8 +34,8 @@ use self::preparer::PrepareQueue;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, FlushPolicy, MessageTimestampType, TopicConfig};
 
-/// Threads that sync partitions with waiting producers. See docs/decisions/group-commit.md.
-const FLUSHER_THREADS: usize = 2;
+/// Threads that sync partitions with waiting producers. See docs/decisions/003-group-commit.md.
+const FLUSHER_THREADS: usize = 4;
 
 /// Why a partition's log was not made, opened or set aside.
 #[derive(Debug, Error)]
