@@ -170,7 +170,9 @@ fn look_up(partition: &Arc<Partition>, question: &Question) -> Result<TimestampO
         LATEST_TIMESTAMP => return Ok(at(end_offset, partition.leader_epoch())),
         EARLIEST_TIMESTAMP | EARLIEST_LOCAL_TIMESTAMP => {
             let offset = partition.log_start_offset();
-            return Ok(at(offset, partition.log().epoch_for_offset(offset).unwrap_or(NO_EPOCH)));
+            // A log that nothing was appended to yet starts in the epoch that its first record will have.
+            let epoch = partition.log().epoch_for_offset(offset).unwrap_or(partition.leader_epoch());
+            return Ok(at(offset, epoch));
         }
         LATEST_TIERED_TIMESTAMP => return Ok(nothing),
         MAX_TIMESTAMP => partition.log().max_timestamp(),

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use std::ops::RangeInclusive;
 
 /// Fewest bytes that `batch_length` may count: those of a message in format v0, the smallest that ever was.
-const MIN_LENGTH: i32 = 14;
+pub const MIN_LENGTH: i32 = 14;
 /// Bytes up to and including the magic byte, which every message format has in the same place.
 const UP_TO_MAGIC_BYTES: usize = MAGIC_AT + 1;
 

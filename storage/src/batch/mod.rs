@@ -12,8 +12,8 @@ mod rules;
 
 pub use builder::{BatchBuilder, RecordHeader};
 pub use check::{
-    BatchError, CheckedBatch, MAX_RECORD_ERRORS, RecordError, StoredBatchError, check, needs_opening,
-    verify_stored,
+    BatchError, CheckedBatch, MAX_RECORD_ERRORS, MIN_LENGTH, RecordError, StoredBatchError, check,
+    needs_opening, verify_stored,
 };
 pub use convert::{convert, needs_conversion};
 pub use header::{
