@@ -39,12 +39,16 @@ def test_answers_are_kafkas(tmp_path):
     kafka_names = {kafka.port: "the port", str(kafka.port): "the port", str(kafka.port + 1): "the next port",
                    str(kafka.data_dir): "the data directory"}
     # FluxMQ gets Kafka's own settings; only its place differs.
+    broker = Broker(tmp_path / "data")
     settings = tmp_path / "server.properties"
-    settings.write_text("".join(line + "\n" for line in (tmp_path / "kafka" / "server.properties").read_text().splitlines()
-                                if not line.startswith(("listeners=", "advertised.listeners=", "log.dirs="))))
-    with Broker(tmp_path / "data", args=["--config", str(settings)]).start() as broker:
+    settings.write_text((tmp_path / "kafka" / "server.properties").read_text()
+                        .replace(str(kafka.port + 1), str(broker.port + 1)).replace(str(kafka.port), str(broker.port))
+                        .replace(str(kafka.data_dir), str(broker.data_dir)))
+    broker.args = ["--config", str(settings)]
+    with broker.start():
         found = run(schemas, "127.0.0.1", broker.port, chosen)
-        fluxmq_names = {broker.port: "the port", str(broker.port): "the port", str(broker.data_dir): "the data directory"}
+        fluxmq_names = {broker.port: "the port", str(broker.port): "the port", str(broker.port + 1): "the next port",
+                        str(broker.data_dir): "the data directory"}
 
     allowed = Allowed(ALLOWED)
     fields, permitted, differences = 0, 0, []

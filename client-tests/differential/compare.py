@@ -36,7 +36,7 @@ class Rule:
     used: int = 0
 
     def covers(self, d: Difference) -> bool:
-        return (self.api == d.api and fnmatch.fnmatchcase(d.path, self.path)
+        return (fnmatch.fnmatchcase(d.api, self.api) and fnmatch.fnmatchcase(d.path, self.path)
                 and fnmatch.fnmatchcase(d.sequence, self.sequence) and fnmatch.fnmatchcase(d.label, self.label)
                 and self.kafka in (None, d.kafka) and self.fluxmq in (None, d.fluxmq))
 

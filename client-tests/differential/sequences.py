@@ -364,8 +364,6 @@ def produce_wrong_batches(s: Session):
         "codec 5": batch(attributes=5), "codec 7": batch(attributes=7),
         "payload of rubbish": batch(payload=b"\xff" * 40), "payload too short": batch(payload=record(0, b"v")[:-2]),
         "wrong offset delta inside": batch(payload=record(3, b"v")),
-        "rubbish as lz4": batch(attributes=3, payload=b"\xff" * 40), "rubbish as gzip": batch(attributes=1, payload=b"\xff" * 40),
-        "rubbish as snappy": batch(attributes=2, payload=b"\xff" * 40), "rubbish as zstd": batch(attributes=4, payload=b"\xff" * 40),
         "log append time from a client": batch(attributes=8, timestamp=1_700_000_000_000),
         "unused attribute bits": batch(attributes=0x80), "no records": batch([], last_offset_delta=0),
     }
@@ -373,6 +371,13 @@ def produce_wrong_batches(s: Session):
         s.produce(records, label=label)
     s.send("ListOffsets", 5, {"ReplicaId": -1, "Topics": [{"Name": s.topic(), "Partitions": [
         {"PartitionIndex": 0, "Timestamp": -1}]}]}, label="log end offset after all of them")
+
+
+@sequence
+def produce_rubbish_that_claims_a_codec(s: Session):
+    s.create_topic()
+    for name, codec in (("gzip", 1), ("snappy", 2), ("lz4", 3), ("zstd", 4)):
+        s.produce(batch(attributes=codec, payload=b"\xff" * 40), label=name)
 
 
 @sequence
@@ -422,7 +427,7 @@ def produce_log_append_time(s: Session):
 def produce_codec_versions(s: Session):
     s.create_topic()
     s.produce(batch(codec="gzip"), version=3, label="gzip v3")
-    for version in (3, 6, 7, 9):
+    for version in (3, 6):
         s.produce(batch(codec="zstd", payload=b"(\xb5/\xfd rubbish"), version=version, label=f"zstd v{version}")
     s.create_topic("z", configs={"compression.type": "zstd"})
     for version in (4, 9, 10, 11):
@@ -463,6 +468,7 @@ def produce_needing_more_replicas(s: Session):
 
 @sequence
 def init_producer_id(s: Session):
+    _new_producer(s)
     for version in range(6):
         s.send("InitProducerId", version, {"TransactionalId": None, "TransactionTimeoutMs": 60_000})
     got = s.quiet("InitProducerId", 4, {"TransactionalId": None, "TransactionTimeoutMs": 60_000})
@@ -475,7 +481,13 @@ def init_producer_id(s: Session):
 
 
 def _new_producer(s: Session) -> int:
-    return s.quiet("InitProducerId", 4, {"TransactionalId": None, "TransactionTimeoutMs": 60_000})["ProducerId"]
+    """A producer id; Kafka's broker has none to give until its controller has given it some."""
+    for _ in range(100):
+        answer = s.quiet("InitProducerId", 4, {"TransactionalId": None, "TransactionTimeoutMs": 60_000})
+        if answer["ErrorCode"] == 0:
+            break
+        time.sleep(0.05)
+    return answer["ProducerId"]
 
 
 @sequence
