@@ -378,8 +378,8 @@ impl Segment {
         Ok(None)
     }
 
-    /// Whether the last entries of the indexes point into the segment, and the last batch of the offset index is
-    /// where it says.
+    /// Whether the last entries of the indexes point into the segment, and the last one of the offset index to a
+    /// batch.
     pub(crate) fn indexes_agree(&self, fs: &dyn Fs) -> io::Result<bool> {
         let end = self.end();
         let indexes = self.indexes.read();
@@ -392,8 +392,9 @@ impl Segment {
             return Ok(false);
         }
         match Headers::new(&self.file, end.position).at(last.position) {
+            // Kafka indexes the last of several batches that were appended at once, with the place of the first.
             Ok(Some(header)) => {
-                Ok(header.last_offset() == self.base_offset + i64::from(last.relative_offset))
+                Ok(header.last_offset() <= self.base_offset + i64::from(last.relative_offset))
             }
             Ok(None) => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(false),

@@ -138,7 +138,7 @@ impl Log {
         }
 
         active.segment.publish(end);
-        self.request_preparation(writer, rolled);
+        self.request_preparation(writer, rolled, context.now_ms);
         Ok(Appended {
             base_offset,
             last_offset,

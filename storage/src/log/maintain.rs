@@ -98,7 +98,7 @@ impl Log {
             return Ok(false);
         }
         inner.roll(&mut writer, now_ms).map_err(|error| inner.fail("rolling a segment", &error))?;
-        self.request_preparation(&writer, true);
+        self.request_preparation(&mut writer, true, now_ms);
         Ok(true)
     }
 

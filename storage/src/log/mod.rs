@@ -173,6 +173,10 @@ struct Active {
     first_timestamp_ms: Option<i64>,
     /// End of the stretch that fallocate has reserved.
     allocated_end: u64,
+    /// How far ahead of the appends the preparer works: grows with the rate.
+    ahead_bytes: u64,
+    /// When preparation was last asked for.
+    prepared_ms: i64,
     map: Option<ActiveMap>,
     /// The last append asked for the map.
     wants_map: bool,

@@ -8,7 +8,7 @@ use crate::fs::{
     offset_of_name, replace_file, segment_path,
 };
 use crate::leader_epochs::{LEADER_EPOCH_CHECKPOINT, LeaderEpochs};
-use crate::log::prepare::NEXT_SEGMENT_NAME;
+use crate::log::prepare::{MIN_AHEAD_BYTES, NEXT_SEGMENT_NAME};
 use crate::offset_index::OFFSET_INDEX_ENTRY_BYTES;
 use crate::producer_state::ProducerStates;
 use crate::recovery::{Cut, CutReason, Recovered, ScanRules, scan};
@@ -196,6 +196,8 @@ impl Active {
             bytes_since_index_entry: 0,
             first_timestamp_ms: segment.first_batch_timestamp()?,
             allocated_end: u64::from(position),
+            ahead_bytes: MIN_AHEAD_BYTES,
+            prepared_ms: i64::MIN,
             map: None,
             wants_map: false,
             last_append_ms: segment.created_ms(),

@@ -15,17 +15,21 @@ use std::sync::{Arc, Weak};
 /// Name of the file that becomes the next segment. Kafka ignores names that it doesn't know.
 pub(crate) const NEXT_SEGMENT_NAME: &str = "next-segment.prepared";
 
-/// Stretch reserved for a segment at its first append.
-const FIRST_EXTENT_BYTES: u64 = 64 << 10;
-/// Largest stretch reserved ahead of the appends.
-const MAX_EXTENT_BYTES: u64 = 32 << 20;
-/// Largest stretch of pages made writable ahead of the appends; what is made writable too early is written out as
-/// zeros and has to be faulted in again.
-const MAX_PREPARED_BYTES: u64 = 16 << 20;
+/// Least and first distance that is prepared ahead of the appends.
+pub(super) const MIN_AHEAD_BYTES: u64 = 32 << 10;
+/// Most that is prepared ahead. Pages that were made writable too early are written out as zeros and have to be
+/// faulted in again, and count as dirty memory until then.
+const MAX_AHEAD_BYTES: u64 = 16 << 20;
+/// A log that uses up what was prepared within this time gets twice as much from then on.
+const FAST_MS: i64 = 100;
+/// One that takes longer than this gets half as much.
+const SLOW_MS: i64 = 1000;
+/// Stretches are reserved in multiples of this.
+const EXTENT_UNIT_BYTES: u64 = 64 << 10;
 /// Pages are made writable this much at a time, and handed to the append after each.
 const POPULATE_STEP_BYTES: u64 = 1 << 20;
-/// Reserved and made writable in the next segment before it is needed.
-const NEXT_SEGMENT_EXTENT_BYTES: u64 = 4 << 20;
+/// Most that is reserved and made writable in the next segment before it is needed.
+const NEXT_SEGMENT_MAX_BYTES: u64 = 4 << 20;
 /// More rolled segments than this wait to be finished: the append that rolls finishes them itself.
 const MAX_SEALING_SEGMENTS: usize = 8;
 const PAGE_BYTES: u64 = 4096;
@@ -75,17 +79,16 @@ impl Targets {
         let active = writer.active.as_ref()?;
         let capacity = capacity(&writer.config);
         let position = u64::from(active.position);
-        // A segment that fills quickly gets more at a time; one that doesn't holds little.
-        let extent = position.clamp(FIRST_EXTENT_BYTES, MAX_EXTENT_BYTES);
-        let ahead = position.clamp(FIRST_EXTENT_BYTES, MAX_PREPARED_BYTES);
+        let ahead = active.ahead_bytes;
         let prepared_end = active.map.as_ref().map_or(0, |map| map.prepared_end);
         let mut targets = Targets {
             allocate_to: active.allocated_end,
             prepare_to: prepared_end,
             next_segment: writer.next.is_none() && position > capacity / 4 * 3,
         };
-        if active.allocated_end < (position + extent / 2).min(capacity) {
-            targets.allocate_to = (position + extent).next_multiple_of(FIRST_EXTENT_BYTES).min(capacity);
+        // Blocks are reserved twice as far ahead as pages are made writable.
+        if active.allocated_end < (position + ahead).min(capacity) {
+            targets.allocate_to = (position + 2 * ahead).next_multiple_of(EXTENT_UNIT_BYTES).min(capacity);
         }
         let mappable = active.map.as_ref().map_or(capacity, |map| map.map.len() as u64);
         if active.wants_map && can_map && prepared_end < (position + ahead / 2).min(mappable) {
@@ -99,6 +102,19 @@ impl Targets {
     }
 }
 
+impl Active {
+    /// Called when what was prepared has been used up by half.
+    fn adapt_ahead(&mut self, now_ms: i64) {
+        let took_ms = now_ms.saturating_sub(self.prepared_ms);
+        if took_ms < FAST_MS {
+            self.ahead_bytes = (self.ahead_bytes * 2).min(MAX_AHEAD_BYTES);
+        } else if took_ms > SLOW_MS {
+            self.ahead_bytes = (self.ahead_bytes / 2).max(MIN_AHEAD_BYTES);
+        }
+        self.prepared_ms = now_ms;
+    }
+}
+
 /// An active segment as it was when its needs were looked at.
 struct Needs {
     targets: Targets,
@@ -108,6 +124,7 @@ struct Needs {
     prepared_end: u64,
     map: Option<Populate>,
     capacity: u64,
+    ahead_bytes: u64,
     wants_map: bool,
 }
 
@@ -123,6 +140,7 @@ impl Needs {
             prepared_end: active.map.as_ref().map_or(0, |map| map.prepared_end),
             map: active.map.as_ref().map(|map| map.map.populate_handle()),
             capacity: capacity(&writer.config),
+            ahead_bytes: active.ahead_bytes,
             wants_map: active.wants_map && can_map,
         })
     }
@@ -135,7 +153,7 @@ fn capacity(config: &LogConfig) -> u64 {
 
 impl Log {
     /// Asks the preparer for what the active segment lacks, unless it has been asked.
-    pub(super) fn request_preparation(&self, writer: &Writer, rolled: bool) {
+    pub(super) fn request_preparation(&self, writer: &mut Writer, rolled: bool, now_ms: i64) {
         let inner = &self.inner;
         let Some(preparer) = &inner.env.preparer else { return };
         if inner.prepare_pending.load(Ordering::Relaxed) {
@@ -145,6 +163,9 @@ impl Log {
             || (inner.can_allocate.load(Ordering::Relaxed)
                 && Targets::of(writer, inner.can_map.load(Ordering::Relaxed)).is_some());
         if needed && !inner.prepare_pending.swap(true, Ordering::AcqRel) {
+            if let Some(active) = &mut writer.active {
+                active.adapt_ahead(now_ms);
+            }
             preparer.submit(PrepareTask { log: Arc::downgrade(inner) });
         }
     }
@@ -259,7 +280,7 @@ impl Inner {
         let path = self.dir.join(NEXT_SEGMENT_NAME);
         let file = self.fs().open_or_create(&path)?;
         self.fs().set_len(&file, 0)?;
-        let extent = NEXT_SEGMENT_EXTENT_BYTES.min(needs.capacity);
+        let extent = needs.ahead_bytes.min(NEXT_SEGMENT_MAX_BYTES).min(needs.capacity);
         self.allocate(&file, 0, extent)?;
         let map = needs.wants_map.then(|| SegmentMap::new(&file, needs.capacity as usize)).transpose()?;
         let map = map.map(|map| ActiveMap { map, prepared_end: 0 });
@@ -286,8 +307,7 @@ impl Inner {
         if end <= active.allocated_end || !self.can_allocate.load(Ordering::Relaxed) {
             return;
         }
-        let extent = end.clamp(FIRST_EXTENT_BYTES, MAX_EXTENT_BYTES);
-        let to = (end + extent / 2).next_multiple_of(FIRST_EXTENT_BYTES);
+        let to = (end + active.ahead_bytes).next_multiple_of(EXTENT_UNIT_BYTES);
         if self.allocate(active.segment.file().file(), active.allocated_end, to).is_ok() {
             active.allocated_end = to;
         }
@@ -316,6 +336,8 @@ impl Inner {
             bytes_since_index_entry: 0,
             first_timestamp_ms: None,
             allocated_end: next.allocated_end,
+            ahead_bytes: writer.active.as_ref().map_or(MIN_AHEAD_BYTES, |active| active.ahead_bytes),
+            prepared_ms: writer.active.as_ref().map_or(i64::MIN, |active| active.prepared_ms),
             map: next.map,
             wants_map: false,
             last_append_ms: now_ms,

@@ -22,7 +22,7 @@ fn appends_use_the_map_once_it_is_prepared() {
     assert_eq!(prepared_end(&log), None, "the first append is a write");
     preparer.run();
     let prepared = prepared_end(&log).unwrap();
-    assert!(prepared >= 64 << 10);
+    assert!(prepared >= prepare::MIN_AHEAD_BYTES);
     let mut position = log.log_end().position;
     for i in 0..2000 {
         // Plain appends in between go to the same bytes of the file.
@@ -118,6 +118,24 @@ fn an_idle_map_is_dropped_and_comes_back() {
     preparer.run();
     assert!(prepared_end(&log).is_some());
     assert_eq!(read_all(&log).len(), 2);
+}
+
+#[test]
+fn the_distance_prepared_follows_the_rate() {
+    let dir = tempfile::tempdir().unwrap();
+    let (env, preparer) = mapped_env();
+    let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 0)).unwrap();
+    let ahead = || log.inner.writer.lock().active.as_ref().unwrap().ahead_bytes;
+    let append = |now_ms| {
+        log.append(&batch(10, 3000), AppendContext { now_ms, ..context(WriteMode::Mapped) }).unwrap();
+        preparer.run();
+    };
+    (0..200).for_each(|_| append(NOW_MS));
+    let fast = ahead();
+    assert!(fast >= 1 << 20, "{fast}");
+    (0..400).for_each(|i| append(NOW_MS + i * 5000));
+    assert_eq!(ahead(), prepare::MIN_AHEAD_BYTES);
+    assert_eq!(read_all(&log).len(), 600);
 }
 
 #[test]
