@@ -31,7 +31,9 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
     let context = context.detached();
     Outcome::Exclusive(Box::pin(async move {
         let broker = Arc::clone(context.broker());
-        let response = context.broker().blocking.run(move || create(&broker, &request)).await;
+        let change = move || create(&broker, &request);
+        let metadata = &context.broker().metadata;
+        let response = metadata.in_turn(&context.broker().blocking, change).await;
         context.respond(&response)
     }))
 }

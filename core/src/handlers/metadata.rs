@@ -27,6 +27,8 @@ use crate::partitions::partition::Partition;
 
 /// The first version whose requests may name topics by id.
 const FIRST_VERSION_WITH_IDS: i16 = 12;
+/// Partitions that a network thread describes in one answer; more are left to the blocking pool.
+const MAX_PARTITIONS_ON_NETWORK_THREAD: usize = 1_000;
 /// The first version whose response has an error of its own.
 const FIRST_VERSION_WITH_ERROR: i16 = 13;
 
@@ -52,6 +54,15 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         }
         _ => Vec::new(),
     };
+    if wanted == Wanted::All && image.partition_count() > MAX_PARTITIONS_ON_NETWORK_THREAD {
+        let context = context.detached();
+        return Outcome::Wait(Box::pin(async move {
+            let pool = context.broker().blocking.clone();
+            let respond =
+                move || context.respond(&answer(&request, version, &wanted, &node, &image, &BTreeMap::new()));
+            pool.run(respond).await
+        }));
+    }
     if to_create.is_empty() {
         let response = answer(&request, version, &wanted, &node, &image, &BTreeMap::new());
         return Outcome::Ready(context.respond(&response));
@@ -59,7 +70,8 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
     let context = context.detached();
     Outcome::Exclusive(Box::pin(async move {
         let broker = Arc::clone(context.broker());
-        let failures = context.broker().blocking.run(move || create_missing(&broker, to_create)).await;
+        let change = move || create_missing(&broker, to_create);
+        let failures = context.broker().metadata.in_turn(&context.broker().blocking, change).await;
         let image = context.broker().metadata.topics();
         context.respond(&answer(&request, version, &wanted, &node, &image, &failures))
     }))

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use fluxmq_protocol::StrBytes;
+use fluxmq_storage::meta_properties::encode_uuid;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tracing::{error, info};
@@ -32,6 +33,7 @@ use self::records::{PRODUCER_IDS_KEY, ProducerIdsRecord, RecordError, TOPIC_PREF
 use self::redb::RedbStore;
 use self::store::{ABSENT, Condition, MetaStore, Revision, StoreError, TransactError, Write};
 pub use self::topics::{Topic, TopicsImage};
+use crate::broker::BlockingPool;
 use crate::config::TopicConfig;
 use crate::partitions::partition::Partition;
 use crate::partitions::{PartitionError, PartitionManager};
@@ -196,6 +198,10 @@ pub struct Metadata {
     image: ArcSwap<TopicsImage>,
     /// Held through every change, so that what a change was decided on still holds when it is made.
     changes: Mutex<()>,
+    /// Held while a block of producer ids is reserved: that doesn't wait for logs to be made.
+    producer_ids: Mutex<()>,
+    /// Taken before a thread is: changes that wait for each other hold one thread of the pool, not all of them.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Metadata {
@@ -224,8 +230,25 @@ impl Metadata {
                 revision: entry.versioned.revision,
             });
         }
-        let metadata = Self { store, image: ArcSwap::default(), changes: Mutex::new(()) };
+        let metadata = Self {
+            store,
+            image: ArcSwap::default(),
+            changes: Mutex::new(()),
+            producer_ids: Mutex::new(()),
+            turn: tokio::sync::Mutex::default(),
+        };
         Ok((metadata, topics))
+    }
+
+    /// Runs `change`, which calls what blocks here, on the pool once it is its turn. A change that was begun is carried
+    /// through when the future is dropped.
+    pub async fn in_turn<T: Send + 'static>(
+        &self,
+        pool: &BlockingPool,
+        change: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        let _turn = self.turn.lock().await;
+        pool.run(change).await
     }
 
     /// Decides, at start-up, under which epoch each partition is led from now on, and stores it before any client
@@ -474,7 +497,7 @@ impl Metadata {
             .map(|topic| {
                 let topic = topic.ok_or(DeleteTopicError::UnknownTopicId)?;
                 committed.clone()?;
-                info!(topic = %topic.name, id = %topic.id, "topic deleted");
+                info!(topic = %topic.name, id = encode_uuid(topic.id), "topic deleted");
                 Ok(topic)
             })
             .collect()
@@ -485,7 +508,7 @@ impl Metadata {
     /// # Errors
     /// The store failed, or the ids are used up.
     pub fn allocate_producer_id_block(&self, size: i32) -> Result<i64, MetadataError> {
-        let _change = self.changes.lock();
+        let _allocation = self.producer_ids.lock();
         let key = PRODUCER_IDS_KEY;
         let (first, revision) = match self.store.get(key)? {
             Some(found) => {
@@ -504,7 +527,7 @@ impl Metadata {
 
 /// A topic whose logs were just made.
 fn opened(new: NewTopic, id: Uuid, revision: Revision, logs: Vec<Arc<Partition>>) -> Arc<Topic> {
-    info!(topic = %new.name, %id, partitions = new.partition_count, "topic created");
+    info!(topic = %new.name, id = encode_uuid(id), partitions = new.partition_count, "topic created");
     let leader_epochs = vec![FIRST_LEADER_EPOCH; logs.len()];
     StoredTopic { name: new.name, id, overrides: new.overrides, leader_epochs, revision }
         .open(new.config, logs)

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // not every test needs all of it
 
+pub(crate) mod admin;
 pub(crate) mod broker;
 pub(crate) mod child;
 pub(crate) mod raw;
