@@ -9,7 +9,7 @@ use crate::fs::{Fs, INDEX_SUFFIX, TIME_INDEX_SUFFIX, segment_path};
 use crate::offset_index::{OFFSET_INDEX_ENTRY_BYTES, OffsetIndex};
 use crate::time_index::{TIME_INDEX_ENTRY_BYTES, TimeIndex, TimestampEntry};
 use parking_lot::RwLock;
-use rustix::io::ReadWriteFlags;
+use rustix::io::{Errno, ReadWriteFlags};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -439,9 +439,11 @@ impl Segment {
     }
 }
 
-/// The disk or a quota is full: that heals, and nothing that was written before is in doubt.
+/// The disk, a quota or the table of open files is full: that heals, and nothing that was written before is in
+/// doubt.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Goes from batch header to batch header below a position.

@@ -62,7 +62,8 @@ pub enum AppendError {
         /// `segment.bytes`.
         segment_bytes: u32,
     },
-    /// The disk or the quota is full. Nothing of the batch is visible; later appends may succeed.
+    /// The disk, the quota or the table of open files is full. Nothing of the batch is visible; later appends may
+    /// succeed.
     #[error("no space left for the log")]
     NoSpace(#[source] io::Error),
     /// The producer's epoch is old or batches are missing before this one.

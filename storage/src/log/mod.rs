@@ -14,6 +14,7 @@ mod maintain;
 mod open;
 mod prepare;
 mod read;
+mod replay;
 mod sync;
 
 pub use append::{AppendContext, AppendError, Appended, WriteMode};
@@ -215,6 +216,12 @@ impl SegmentList {
                 }
             }
         }
+    }
+
+    /// Index of the first segment that isn't on disk with all that belongs to it; all before it are, for segments
+    /// are rolled and synced in order.
+    fn first_not_durable(&self) -> usize {
+        self.segments.iter().rposition(|segment| segment.is_durable()).map_or(0, |last| last + 1)
     }
 
     /// Index of the last segment whose base offset is not above `offset`.

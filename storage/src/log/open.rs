@@ -1,6 +1,5 @@
 //! Opening a log: trusting its files after a clean stop, looking through them after a crash.
 
-use super::append::note_producer;
 use super::{Active, Inner, Log, LogConfig, LogEnv, SegmentList, Writer};
 use crate::batch::BatchHeader;
 use crate::fs::{
@@ -10,9 +9,8 @@ use crate::fs::{
 use crate::leader_epochs::{LEADER_EPOCH_CHECKPOINT, LeaderEpochs};
 use crate::log::prepare::{MIN_AHEAD_BYTES, NEXT_SEGMENT_NAME};
 use crate::offset_index::OFFSET_INDEX_ENTRY_BYTES;
-use crate::producer_state::ProducerStates;
 use crate::recovery::{Cut, CutReason, Recovered, ScanRules, scan};
-use crate::segment::{Headers, LocatedBatch, Segment, SegmentEnd, SegmentState};
+use crate::segment::{Segment, SegmentEnd, SegmentState};
 use crate::time_index::TIME_INDEX_ENTRY_BYTES;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -68,25 +66,25 @@ pub enum OpenLogError {
 
 /// A directory's files, by kind.
 #[derive(Debug, Default)]
-struct Files {
+pub(super) struct Files {
     /// Base offsets of the segments, ascending.
-    segments: Vec<i64>,
+    pub(super) segments: Vec<i64>,
     /// Offsets of the producer snapshots, ascending.
-    snapshots: Vec<i64>,
+    pub(super) snapshots: Vec<i64>,
     /// Names have gone or changed, and the directory has to be synced.
-    removed: bool,
+    pub(super) removed: bool,
 }
 
 /// A log on its way up.
-struct Opening<'a> {
-    dir: &'a Path,
-    fs: &'a dyn Fs,
-    config: &'a LogConfig,
-    hint: OpenHint,
+pub(super) struct Opening<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) fs: &'a dyn Fs,
+    pub(super) config: &'a LogConfig,
+    pub(super) hint: OpenHint,
     epochs: LeaderEpochs,
     epochs_changed: bool,
     /// The files aren't those of a clean stop any more.
-    changed: bool,
+    pub(super) changed: bool,
     recovered: Recovered,
 }
 
@@ -269,13 +267,14 @@ impl Opening<'_> {
             self.changed = true;
             let (segment, stopped) = self.look_through(base_offset, next_base, file, &mut last_epoch)?;
             segments.push(Arc::new(segment));
-            if let Some((position, from_offset, reason)) = stopped {
+            if let Some(reason) = stopped {
                 let path = segment_path(self.dir, base_offset, LOG_SUFFIX);
                 if next_base.is_some_and(|next| next <= self.hint.recovery_point) {
+                    let position = segments.last().map_or(0, |last| last.end().position);
                     return Err(OpenLogError::Damaged { path, position, reason });
                 }
                 let last = segments.last().expect("just added");
-                let cut = self.cut(last, position, from_offset, &bases[at + 1..], reason);
+                let cut = self.cut(last, &bases[at + 1..], reason);
                 self.recovered.cut = Some(cut.map_err(|error| self.failed(error))?);
                 break;
             }
@@ -341,18 +340,21 @@ impl Opening<'_> {
         trusted().map_err(|error| self.failed(error))
     }
 
-    /// Goes through a segment batch by batch and writes its indexes anew. Gives where and why it stopped early.
-    #[allow(clippy::type_complexity)] // one caller, right above
+    /// Goes through a segment batch by batch and writes its indexes anew. Gives why it stopped early, if it did.
     fn look_through(
         &mut self,
         base_offset: i64,
         next_base: Option<i64>,
         file: File,
         last_epoch: &mut i32,
-    ) -> Result<(Segment, Option<(u32, i64, CutReason)>), OpenLogError> {
+    ) -> Result<(Segment, Option<CutReason>), OpenLogError> {
         let dir = self.dir.to_path_buf();
         let failed = |source| OpenLogError::Io { dir: dir.clone(), source };
         let len = file.metadata().map_err(failed)?.len();
+        if i32::try_from(len).is_err() {
+            let what = format!("segment {base_offset} has {len} bytes, more than a segment can have");
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, what)));
+        }
         let reader = file.try_clone().map_err(failed)?;
         let segment =
             Segment::empty(self.dir, base_offset, file, self.hint.now_ms, self.fs).map_err(failed)?;
@@ -395,7 +397,7 @@ impl Opening<'_> {
             _ => {}
         }
         match stopped {
-            Some(reason) => Ok((segment, Some((scanned.position, scanned.next_offset, reason)))),
+            Some(reason) => Ok((segment, Some(reason))),
             None => {
                 self.make_durable(&segment, next_base.is_some()).map_err(failed)?;
                 Ok((segment, None))
@@ -417,14 +419,8 @@ impl Opening<'_> {
 
     /// Cuts the log: first the later segments go, newest first, then the bytes; so a second crash in between finds
     /// the same place again. Zeros that were only reserved count as a cut too, in the last segment.
-    fn cut(
-        &mut self,
-        segment: &Segment,
-        position: u32,
-        from_offset: i64,
-        later: &[i64],
-        reason: CutReason,
-    ) -> io::Result<Cut> {
+    fn cut(&mut self, segment: &Segment, later: &[i64], reason: CutReason) -> io::Result<Cut> {
+        let SegmentEnd { next_offset: from_offset, position } = segment.end();
         let file = segment.file().file();
         let mut truncated_bytes = file.metadata()?.len() - u64::from(position);
         for &base_offset in later {
@@ -453,65 +449,5 @@ impl Opening<'_> {
             }
         }
         if bases.is_empty() { Ok(()) } else { self.fs.sync_dir(self.dir) }
-    }
-
-    /// The producers' state at the log end: the latest usable snapshot, and the batches after it. Snapshots that
-    /// belong to no segment, or to records that were cut, go.
-    fn producers(
-        &mut self,
-        files: &mut Files,
-        segments: &[Arc<Segment>],
-        next_offset: i64,
-    ) -> io::Result<ProducerStates> {
-        // A snapshot holds for the log as it is when the log reaches it, for those beyond a cut go here. One from
-        // before the first segment doesn't: of the batches in between nothing is known any more.
-        let mut producers = ProducerStates::default();
-        let mut from_offset = segments.first().map_or(next_offset, |first| first.base_offset());
-        while let Some(offset) = files.snapshots.pop() {
-            let path = segment_path(self.dir, offset, SNAPSHOT_SUFFIX);
-            if offset > next_offset || offset < from_offset {
-                self.fs.remove_file(&path)?;
-                files.removed = true;
-                continue;
-            }
-            let contents = std::fs::read(&path)?;
-            let expiration_ms = self.config.producer_id_expiration_ms;
-            match producers.load_snapshot(&contents, self.hint.now_ms, expiration_ms) {
-                Ok(()) => {
-                    from_offset = from_offset.max(offset);
-                    break;
-                }
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "a damaged producer snapshot is removed");
-                    self.fs.remove_file(&path)?;
-                    self.changed = true;
-                }
-            }
-        }
-        // Older ones stay where they stand at the start of a segment, as in Kafka.
-        for &offset in &files.snapshots {
-            if !segments.iter().any(|segment| segment.base_offset() == offset) {
-                self.fs.remove_file(&segment_path(self.dir, offset, SNAPSHOT_SUFFIX))?;
-                files.removed = true;
-            }
-        }
-        for segment in segments {
-            let end = segment.end();
-            if end.next_offset <= from_offset || end.position == 0 {
-                continue;
-            }
-            let start =
-                segment.locate(from_offset, end.position, self.fs)?.map_or(end.position, |b| b.position);
-            let mut headers = Headers::new(segment.file(), end.position);
-            let mut position = start;
-            while let Some(header) = headers.at(position)? {
-                let located = LocatedBatch { position, header };
-                let bytes = if header.is_control() { segment.read_batch(&located)? } else { Vec::new() };
-                note_producer(&mut producers, &header, &bytes);
-                position = located.end_position();
-            }
-        }
-        producers.expire(self.hint.now_ms, self.config.producer_id_expiration_ms);
-        Ok(producers)
     }
 }

@@ -83,7 +83,8 @@ impl Inner {
         let end = list.end();
         // After the list: whoever made a segment of it has set the flag before.
         let dir_dirty = self.dir_dirty.swap(false, Ordering::AcqRel);
-        for segment in &list.segments {
+        let sealed_first = list.first_not_durable();
+        for segment in &list.segments[sealed_first..] {
             let position = if segment.base_offset() == end.segment_base_offset {
                 end.position
             } else {
@@ -95,7 +96,7 @@ impl Inner {
             self.fs().sync_dir(&self.dir)?;
         }
         *self.durable_end.lock() = end;
-        if list.segments.iter().rev().skip(1).all(|segment| segment.is_durable()) {
+        if sealed_first + 1 >= list.segments.len() {
             self.recovery_point.fetch_max(end.offset, Ordering::AcqRel);
         }
         Ok(end)
@@ -106,11 +107,8 @@ impl Inner {
         let list = self.segments.load_full();
         let durable_end = *self.durable_end.lock();
         let mut synced = false;
-        for pair in list.segments.windows(2) {
+        for pair in list.segments[list.first_not_durable()..].windows(2) {
             let (segment, next) = (&pair[0], &pair[1]);
-            if segment.is_durable() {
-                continue;
-            }
             if !segment.is_finished() {
                 // Rolled after the others were finished: the next call's.
                 return Ok(());
