@@ -33,6 +33,9 @@ const TOUCH_STEP_BYTES: usize = 64 << 10;
 /// What one connection may send before the others of its thread have their turn.
 const TURN_BYTES: usize = 4 << 20;
 
+/// What a part in the queue costs beside its bytes: its place, and what it keeps alive of its response.
+const PART_MEMORY_BYTES: usize = 256;
+
 /// What a connection has to send, in order.
 #[derive(Default)]
 pub struct Writer {
@@ -65,10 +68,10 @@ impl Writer {
         self.queue.is_empty() && self.unsent.is_empty()
     }
 
-    /// Bytes in memory that wait to be sent.
+    /// Memory that waits to be sent, about.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.memory_bytes + self.unsent.len()
+        self.memory_bytes + self.unsent.len() + self.queue.len() * PART_MEMORY_BYTES
     }
 
     /// Bytes sent since the last call.
