@@ -5,11 +5,13 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use common::raw::RawClient;
 use fluxmq::broker::{self, BrokerHandle};
 use fluxmq::config::{BrokerConfig, FlushPolicy};
+use fluxmq::partitions::partition::Partition;
 use fluxmq_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use fluxmq_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -62,6 +64,13 @@ impl Fixture {
         let response = self.client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic]));
         assert_eq!(response.topics[0].error_code, 0, "{:?}", response.topics[0].error_message);
         response.topics[0].topic_id
+    }
+
+    fn partition(&self, topic: &str) -> Arc<Partition> {
+        self.broker
+            .broker()
+            .metadata
+            .with_topics(|topics| topics.by_name(topic).unwrap().partitions[0].clone())
     }
 
     fn produce(&mut self, version: i16, request: &ProduceRequest) -> PartitionProduceResponse {
@@ -502,5 +511,41 @@ fn under_always_acks_1_waits_for_the_sync_too() {
             .with_topics(|topics| topics.by_name("t").unwrap().partitions[0].clone());
         assert_eq!(partition.durable_end(), partition.log_end().offset);
     }
+    f.broker.shutdown().unwrap();
+}
+
+#[test]
+fn a_failed_disk_is_a_storage_error_for_whoever_asks() {
+    let mut f = Fixture::new();
+    f.create("t", &[]);
+    assert_eq!(f.code("t", ALL, records(1)), ErrorCode::None);
+    let partition = f.partition("t");
+    partition.storage_failed(&"input/output error");
+    for acks in [1, ALL] {
+        let response = f.produce(12, &request("t", acks, records(1)));
+        assert_eq!((code(&response), response.base_offset), (ErrorCode::KafkaStorageError, -1));
+        assert_eq!(response.log_start_offset, -1);
+    }
+    let delete = DeleteRecordsTopic::default()
+        .with_name(name("t"))
+        .with_partitions(vec![DeleteRecordsPartition::default().with_offset(1)]);
+    let deleted = f.client.call(2, &DeleteRecordsRequest::default().with_topics(vec![delete]));
+    assert_eq!(deleted.topics[0].partitions[0].error_code, ErrorCode::KafkaStorageError.code());
+    f.broker.shutdown().unwrap();
+}
+
+#[test]
+fn a_request_without_time_is_answered_at_once_and_appended_all_the_same() {
+    let mut f = Fixture::new();
+    f.create("t", &[]);
+    for offset in 0..50 {
+        let response = f.produce(12, &request("t", ALL, records(1)).with_timeout_ms(0));
+        // Either the sync was quicker than the look at the clock, or not; the offset is told in both cases, as Kafka
+        // does.
+        assert!(matches!(code(&response), ErrorCode::None | ErrorCode::RequestTimedOut), "{response:?}");
+        assert_eq!(response.base_offset, offset);
+    }
+    assert_eq!(f.code("t", ALL, records(1)), ErrorCode::None);
+    assert_eq!(f.partition("t").durable_end(), 51);
     f.broker.shutdown().unwrap();
 }

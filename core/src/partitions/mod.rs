@@ -37,6 +37,9 @@ use crate::config::{BrokerConfig, FlushPolicy, MessageTimestampType, TopicConfig
 /// Threads that sync partitions with waiting producers. See docs/decisions/003-group-commit.md.
 const FLUSHER_THREADS: usize = 4;
 
+/// Threads that close logs at the end.
+const CLOSING_THREADS: usize = 8;
+
 /// Why a partition's log was not made, opened or set aside.
 #[derive(Debug, Error)]
 pub enum PartitionError {
@@ -287,9 +290,17 @@ impl PartitionManager {
         if self.is_offline() {
             return Err(offline());
         }
-        for partition in self.all() {
-            partition.close()?;
-        }
+        // Each waits for the disk several times, so several are closed at once.
+        let partitions = self.all();
+        let share = partitions.len().div_ceil(CLOSING_THREADS).max(1);
+        std::thread::scope(|scope| {
+            let close = |some: &[Arc<Partition>]| some.iter().try_for_each(|partition| partition.close());
+            let threads: Vec<_> =
+                partitions.chunks(share).map(|some| scope.spawn(move || close(some))).collect();
+            threads.into_iter().try_for_each(|thread| {
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread that closed logs panicked")))
+            })
+        })?;
         self.checkpoint_recovery_points()?;
         self.checkpoint_log_start_offsets()?;
         self.checkpoint_high_watermarks()?;
