@@ -338,9 +338,14 @@ impl Segment {
     pub(crate) fn sync_finished(&self, fs: &dyn Fs) -> io::Result<()> {
         debug_assert!(self.is_finished());
         fs.sync_all(&self.file.file)?;
+        {
+            let indexes = self.indexes.read();
+            indexes.offset.sync(fs)?;
+            indexes.time.sync(fs)?;
+        }
         let mut indexes = self.indexes.write();
-        indexes.offset.sync(fs)?;
-        indexes.time.sync(fs)?;
+        indexes.offset.close();
+        indexes.time.close();
         drop(indexes);
         self.mark_durable();
         Ok(())

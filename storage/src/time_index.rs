@@ -103,11 +103,14 @@ impl TimeIndex {
         fs.set_len(self.file.file_for_writing(fs)?, (self.entries_in_file * TIME_INDEX_ENTRY_BYTES) as u64)
     }
 
-    /// Makes what was written durable, and gives the descriptor back.
-    pub fn sync(&mut self, fs: &dyn Fs) -> io::Result<()> {
-        fs.sync_all(self.file.file(fs)?)?;
+    /// Makes what was written durable.
+    pub fn sync(&self, fs: &dyn Fs) -> io::Result<()> {
+        fs.sync_all(self.file.file(fs)?)
+    }
+
+    /// Gives the descriptor back; the next look-up opens the file anew.
+    pub fn close(&mut self) {
         self.file.close();
-        Ok(())
     }
 
     /// The last entry whose timestamp is not above `timestamp_ms`.
