@@ -78,7 +78,7 @@ pub struct Recovered {
     pub scanned_segments: usize,
     /// Their bytes.
     pub scanned_bytes: u64,
-    /// Segments of which only the indexes had to be written anew.
+    /// Those among them that were known to be on disk, but whose indexes were missing or didn't fit.
     pub rebuilt_indexes: usize,
     /// Where the log was cut, if it was.
     pub cut: Option<Cut>,

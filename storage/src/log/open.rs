@@ -265,6 +265,7 @@ impl Opening<'_> {
                 continue;
             }
             self.changed = true;
+            self.recovered.rebuilt_indexes += usize::from(trusted);
             let (segment, stopped) = self.look_through(base_offset, next_base, file, &mut last_epoch)?;
             segments.push(Arc::new(segment));
             if let Some(reason) = stopped {

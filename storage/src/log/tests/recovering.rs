@@ -162,7 +162,8 @@ fn missing_short_and_long_indexes_are_written_anew() {
             None => std::fs::remove_file(crashed.path(0, suffix)).unwrap(),
             Some(change) => crashed.change(0, suffix, change),
         }
-        let (log, _) = crashed.open();
+        let (log, recovered) = crashed.open();
+        assert_eq!(recovered.rebuilt_indexes, 1);
         assert_eq!(read_all(&log), crashed.offsets, "{suffix}");
         assert_eq!(std::fs::read(crashed.path(0, suffix)).unwrap(), good, "{suffix}");
     }
