@@ -356,10 +356,13 @@ pub fn request(connection: &Arc<ConnectionInfo>, frame: Bytes, received_at: Inst
         client_id: head.client_id,
         received_at,
     };
-    let handler = TABLE[row].handler;
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| handler(&context, head.body)))
-        .unwrap_or(Outcome::Close(CloseReason::Panic));
-    (row, outcome)
+    (row, caught(TABLE[row].handler, &context, head.body))
+}
+
+/// What the handler did. A panic costs the connection that asked, and no other.
+fn caught(handler: Handler, context: &RequestContext, body: Bytes) -> Outcome {
+    std::panic::catch_unwind(AssertUnwindSafe(|| handler(context, body)))
+        .unwrap_or(Outcome::Close(CloseReason::Panic))
 }
 
 /// Whether a request of this key and version has a handler.
@@ -375,5 +378,50 @@ fn unsupported_version(api_key: i16, api_version: i16, correlation_id: i32) -> (
             (row, handlers::api_versions::unsupported_version(correlation_id))
         }
         _ => (0, Outcome::Close(CloseReason::UnsupportedVersion { api_key, api_version })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BrokerConfig;
+
+    #[test]
+    fn a_handler_that_panics_closes_the_connection() {
+        let dir = tempfile::tempdir().unwrap();
+        let handle = crate::broker::start(BrokerConfig::for_tests(dir.path())).unwrap();
+        let broker = handle.broker();
+        let connection = ConnectionInfo {
+            broker: Arc::clone(broker),
+            id: 0,
+            peer: handle.addr(),
+            listener: Arc::clone(&broker.listeners[0]),
+        };
+        let context = RequestContext {
+            connection: Arc::new(connection),
+            api_key: ApiKey::ApiVersions,
+            api_version: 0,
+            correlation_id: 1,
+            client_id: None,
+            received_at: Instant::now(),
+        };
+        let panics: Handler = |_, _| panic!("a fault of the handler, made by a test");
+        assert!(matches!(caught(panics, &context, Bytes::new()), Outcome::Close(CloseReason::Panic)));
+        assert!(matches!(caught(handlers::api_versions::handle, &context, Bytes::new()), Outcome::Ready(_)));
+        drop(context);
+        handle.shutdown().unwrap();
+    }
+
+    #[test]
+    fn every_row_is_found_by_its_key_and_nothing_else_is() {
+        for (row, api) in TABLE.iter().enumerate() {
+            assert_eq!(row_of(api.key as i16), Some(row));
+            assert!(is_served(api.key as i16, api.min_version) && is_served(api.key as i16, api.max_version));
+            assert!(!is_served(api.key as i16, api.min_version - 1));
+            assert!(!is_served(api.key as i16, api.max_version + 1));
+        }
+        for key in [-1, 127, 128, i16::MAX, i16::MIN] {
+            assert_eq!(row_of(key), None);
+        }
     }
 }

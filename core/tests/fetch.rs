@@ -325,6 +325,32 @@ fn a_client_that_stops_reading_holds_up_nobody() {
     }
 }
 
+#[test]
+fn what_left_the_page_cache_is_read_all_the_same() {
+    let broker = TestBroker::with(|config| config.num_network_threads = 1);
+    let topic = broker.create_topic("t", 2, TopicConfig::default());
+    for _ in 0..8 {
+        append(&topic, 0, 1000, 1 << 20);
+        append(&topic, 1, 1000, 1000);
+    }
+    let expected = [stored(&topic, 0, 0), stored(&topic, 1, 0)];
+    let mut client = broker.connect();
+    for _ in 0..3 {
+        for partition in [0, 1] {
+            topic.partition(partition).unwrap().log().sync().unwrap();
+            let file = broker.dir.path().join(format!("t-{partition}/00000000000000000000.log"));
+            let file = std::fs::File::open(file).unwrap();
+            // On tmpfs nothing leaves; then this is a fetch like any other.
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        }
+        let response: FetchResponse = client.call(ApiKey::Fetch, 11, &fetch(&topic, 11, &[(1, 0), (0, 0)]));
+        for partition in partitions(&response) {
+            let expected = &expected[partition.partition_index as usize];
+            assert!(partition.records.as_deref().unwrap() == expected.as_slice());
+        }
+    }
+}
+
 fn list_offsets(timestamps: &[i64], epoch: i32) -> ListOffsetsRequest {
     let topics = timestamps.iter().enumerate().map(|(index, &timestamp)| {
         ListOffsetsPartition::default()

@@ -30,6 +30,8 @@ const GATHER_MAX_BYTES: usize = 32 << 10;
 const WINDOW_BYTES: usize = 1 << 20;
 /// How far apart the bytes are that a cold read touches.
 const TOUCH_STEP_BYTES: usize = 64 << 10;
+/// Room for so many parts is kept for the next responses.
+const KEPT_PARTS: usize = 64;
 /// What one connection may send before the others of its thread have their turn.
 const TURN_BYTES: usize = 4 << 20;
 
@@ -129,7 +131,12 @@ impl Writer {
             if self.warming.is_some() {
                 continue;
             }
-            let Some(head) = self.queue.front_mut() else { return Poll::Ready(Ok(())) };
+            let Some(head) = self.queue.front_mut() else {
+                if self.queue.capacity() > KEPT_PARTS {
+                    self.queue = VecDeque::new();
+                }
+                return Poll::Ready(Ok(()));
+            };
             let sent = match head {
                 Part::Bytes(bytes) => {
                     let sent = ready!(poll_send(cx, stream, bytes, false))?;
