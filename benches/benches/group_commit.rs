@@ -62,7 +62,7 @@ fn main() {
             Some(("rounds", value)) => options.rounds = usize::try_from(number(value)).expect("small"),
             Some(("producers", value)) => options.producers = usize::try_from(number(value)).expect("small"),
             Some(("partitions", value)) => {
-                options.partitions = usize::try_from(number(value)).expect("small")
+                options.partitions = usize::try_from(number(value)).expect("small");
             }
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! Partitions over real logs, with the flushers' work done by hand where its moment matters.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -416,6 +417,53 @@ fn a_deleted_partitions_files_go_after_their_delay() {
     assert_eq!(deleted(), 1);
     manager.remove_deleted(NOW_MS + 1000).unwrap();
     assert_eq!(deleted(), 0);
+}
+
+/// Producers on four threads, a consumer on a fifth, real flushers: whoever waits is woken.
+#[test]
+fn nobody_sleeps_through_a_sync_or_an_append() {
+    const PRODUCERS: i64 = 4;
+    const BATCHES: i64 = 200;
+    let dir = TempDir::new().unwrap();
+    let manager = PartitionManager::for_tests(dir.path());
+    let partition = create(&manager, TopicConfig::default());
+    let batch = batch(1);
+    let wait_for = |what: &str, future: Pin<Box<dyn Future<Output = ()> + '_>>| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            tokio::time::timeout(std::time::Duration::from_secs(20), future).await.expect(what);
+        });
+    };
+    std::thread::scope(|scope| {
+        for producer in 0..PRODUCERS {
+            let (partition, batch, wait_for) = (&partition, &batch, &wait_for);
+            scope.spawn(move || {
+                for place in 0..BATCHES {
+                    let acks = if (place + producer) % 3 == 0 { Acks::Leader } else { Acks::All };
+                    let outcome = partition.append(batch, acks, NOW_MS).unwrap();
+                    if let Some(end_offset) = outcome.commit_at {
+                        let mut wait = CommitWait::new();
+                        wait.watch(partition, end_offset);
+                        wait_for("a producer is answered", Box::pin(wait.done()));
+                        assert_eq!(partition.commit_state(end_offset), CommitState::Committed);
+                    }
+                    assert!(partition.high_watermark().offset > outcome.appended.last_offset);
+                }
+            });
+        }
+        scope.spawn(|| {
+            loop {
+                let seen = partition.high_watermark();
+                if seen.offset == PRODUCERS * BATCHES {
+                    break;
+                }
+                let mut wait = FetchWait::new(1);
+                wait.watch(&partition, seen);
+                wait_for("a consumer is woken", Box::pin(wait.ready()));
+            }
+        });
+    });
+    assert_eq!(partition.waiting(), (0, 0));
 }
 
 #[derive(Clone, Copy, Debug)]
