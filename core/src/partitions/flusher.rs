@@ -158,15 +158,19 @@ impl Flusher {
         let mut wakers = Vec::new();
         loop {
             match self.next() {
-                Work::Sync(partition) => self.sync(&partition, &mut wakers),
+                Work::Sync(mut partition) => {
+                    while self.sync(&partition, &mut wakers) {
+                        partition = self.exchange(partition);
+                    }
+                }
                 Work::AnnounceFailure => announce_failure(),
                 Work::Stop => return,
             }
         }
     }
 
-    /// Syncs `partition` once, wakes those it satisfies, and queues it again if it was asked for meanwhile.
-    fn sync(&self, partition: &Arc<Partition>, wakers: &mut Vec<Waker>) {
+    /// Syncs `partition` once and wakes those it satisfies. True when it was asked for again meanwhile.
+    fn sync(&self, partition: &Arc<Partition>, wakers: &mut Vec<Waker>) -> bool {
         partition.flush_state().begin();
         let started = std::time::Instant::now();
         partition.sync(wakers);
@@ -174,8 +178,18 @@ impl Flusher {
         self.stats.syncs.fetch_add(1, Ordering::Relaxed);
         self.stats.sync_time_us.fetch_add(took, Ordering::Relaxed);
         wakers.drain(..).for_each(Waker::wake);
-        if partition.flush_state().finish() {
-            self.push(Arc::clone(partition));
+        partition.flush_state().finish()
+    }
+
+    /// Puts `again` behind the others and returns the first; alone it stays with this thread, without waking another.
+    fn exchange(&self, again: Arc<Partition>) -> Arc<Partition> {
+        let mut queue = self.queue.lock();
+        match queue.dirty.pop_front() {
+            None => again,
+            Some(first) => {
+                queue.dirty.push_back(again);
+                first
+            }
         }
     }
 
@@ -183,7 +197,11 @@ impl Flusher {
     #[cfg(test)]
     pub(super) fn run_queued(&self) -> usize {
         let queued = std::mem::take(&mut self.queue.lock().dirty);
-        queued.iter().for_each(|partition| self.sync(partition, &mut Vec::new()));
+        for partition in &queued {
+            if self.sync(partition, &mut Vec::new()) {
+                self.push(Arc::clone(partition));
+            }
+        }
         queued.len()
     }
 }
