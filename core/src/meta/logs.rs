@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fluxmq_protocol::StrBytes;
-use tracing::error;
+use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::FIRST_LEADER_EPOCH;
@@ -70,6 +70,9 @@ pub(super) fn set_aside(partitions: &PartitionManager, deleted: &[Arc<Partition>
             error!(partition = %partition.name(), %error, "the log of a deleted partition stays; the next start sets it aside");
         }
     });
+    if let Err(error) = partitions.forget_deleted() {
+        warn!(%error, "the checkpoints still name deleted partitions");
+    }
 }
 
 /// Works on every item, on a few threads when there are many. The results are in the order of the items.

@@ -2,21 +2,35 @@
 //!
 //! They are written one after another under a lock, from what the logs say at that moment.
 
+use std::collections::HashSet;
 use std::io;
 
 use fluxmq_storage::checkpoint::PartitionOffsets;
-use fluxmq_storage::log_dir::OffsetCheckpoint;
+use fluxmq_storage::log_dir::{LogDir, OffsetCheckpoint};
 
-use super::PartitionManager;
-use super::partition::Partition;
+use super::partition::{Partition, PartitionName};
+use super::{Inner, PartitionManager};
 
-/// What was last written to each file, so that an idle broker writes nothing.
-#[derive(Debug, Default)]
+/// The files that decide what is looked at, and kept, when a log is opened after a crash.
+const TRUSTED: [OffsetCheckpoint; 2] = [OffsetCheckpoint::RecoveryPoint, OffsetCheckpoint::LogStart];
+
+/// What stands in each file, so that an idle broker writes nothing.
+#[derive(Debug)]
 pub(super) struct Checkpointed {
     files: Vec<(OffsetCheckpoint, PartitionOffsets)>,
 }
 
 impl Checkpointed {
+    /// What the last run has left.
+    pub(super) fn read(dir: &LogDir) -> Self {
+        Checkpointed { files: TRUSTED.map(|file| (file, dir.read_checkpoint(file))).into() }
+    }
+
+    /// What a file says of a partition.
+    pub(super) fn offset(&self, file: OffsetCheckpoint, partition: &PartitionName) -> Option<i64> {
+        self.get(file)?.get(&key(partition)).copied()
+    }
+
     fn get(&self, file: OffsetCheckpoint) -> Option<&PartitionOffsets> {
         self.files.iter().find(|(known, _)| *known == file).map(|(_, offsets)| offsets)
     }
@@ -27,7 +41,43 @@ impl Checkpointed {
     }
 }
 
+fn key(name: &PartitionName) -> (String, i32) {
+    (name.topic.to_string(), name.index)
+}
+
+impl Inner {
+    /// Takes out of the files what they say of partitions that are not among the `kept`, durably. A partition that is
+    /// made under a name that was used before must not be opened by what is said of the old one: its records would be
+    /// taken for deleted, or for known to be on disk.
+    pub(super) fn keep_checkpoints(&self, kept: impl Fn(&str, i32) -> bool) -> io::Result<()> {
+        let mut checkpointed = self.checkpointed.lock();
+        for file in TRUSTED {
+            let Some(known) = checkpointed.get(file) else { continue };
+            if known.keys().all(|(topic, index)| kept(topic, *index)) {
+                continue;
+            }
+            let mut offsets = known.clone();
+            offsets.retain(|(topic, index), _| kept(topic, *index));
+            self.dir.write_checkpoint(file, &offsets)?;
+            checkpointed.set(file, offsets);
+        }
+        Ok(())
+    }
+}
+
 impl PartitionManager {
+    /// Takes deleted partitions out of the files, so that those made later under their names need not.
+    ///
+    /// # Errors
+    /// What the file system gives; it is done then before there are partitions of those names.
+    pub fn forget_deleted(&self) -> io::Result<()> {
+        // Not under the partitions' lock, which whoever writes a checkpoint takes while holding that of the files.
+        let partitions = self.all();
+        let names: HashSet<(&str, i32)> =
+            partitions.iter().map(|partition| (&*partition.name().topic, partition.index())).collect();
+        self.inner.keep_checkpoints(|topic, index| names.contains(&(topic, index)))
+    }
+
     /// Writes the recovery points.
     ///
     /// # Errors
@@ -64,10 +114,7 @@ impl PartitionManager {
         let offsets: PartitionOffsets = self
             .all()
             .iter()
-            .filter_map(|partition| {
-                let name = partition.name();
-                Some(((name.topic.to_string(), name.index), offset(partition)?))
-            })
+            .filter_map(|partition| Some((key(partition.name()), offset(partition)?)))
             .collect();
         if checkpointed.get(file) != Some(&offsets) {
             self.inner.dir.write_checkpoint(file, &offsets)?;

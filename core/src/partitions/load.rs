@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fluxmq_protocol::StrBytes;
-use fluxmq_storage::checkpoint::PartitionOffsets;
 use fluxmq_storage::log::{Log, OpenHint};
 use fluxmq_storage::log_dir::OffsetCheckpoint;
 use parking_lot::Mutex;
@@ -52,11 +51,14 @@ impl PartitionManager {
     pub fn load(&self, topics: &[TopicToLoad]) -> Result<Vec<Vec<Arc<Partition>>>, PartitionError> {
         let inner = &*self.inner;
         let found = self.set_strays_aside(topics)?;
+        inner
+            .keep_checkpoints(|topic, index| {
+                found.contains_key(&(StrBytes::from_string(topic.to_owned()), index))
+            })
+            .map_err(PartitionError::LogDir)?;
         let load = Load {
             inner,
             found,
-            recovery_points: inner.dir.read_checkpoint(OffsetCheckpoint::RecoveryPoint),
-            log_starts: inner.dir.read_checkpoint(OffsetCheckpoint::LogStart),
             wanted: topics
                 .iter()
                 .flat_map(|topic| (0..topic.leader_epochs.len()).map(move |index| (topic, index)))
@@ -106,8 +108,6 @@ impl PartitionManager {
 struct Load<'a> {
     inner: &'a Inner,
     found: HashMap<(StrBytes, i32), PathBuf>,
-    recovery_points: PartitionOffsets,
-    log_starts: PartitionOffsets,
     wanted: Vec<(&'a TopicToLoad, usize)>,
     next: AtomicUsize,
     /// Place in `wanted`, and what came of it.
@@ -166,11 +166,11 @@ impl Load<'_> {
             Some(dir) => dir.clone(),
             None => inner.create_directory(&name)?,
         };
-        let key = (name.topic.to_string(), name.index);
+        let checkpointed = |file| inner.checkpointed.lock().offset(file, &name).unwrap_or(0);
         let hint = OpenHint {
             clean: inner.clean,
-            recovery_point: self.recovery_points.get(&key).copied().unwrap_or(0),
-            log_start_offset: self.log_starts.get(&key).copied().unwrap_or(0),
+            recovery_point: checkpointed(OffsetCheckpoint::RecoveryPoint),
+            log_start_offset: checkpointed(OffsetCheckpoint::LogStart),
             now_ms: inner.clock.now_ms(),
         };
         let (log, recovered) = Log::open(&dir, inner.log_config(&topic.config), inner.env.clone(), hint)

@@ -90,7 +90,7 @@ struct Inner {
     preparer: Arc<PrepareQueue>,
     /// By topic and index, so that checkpoint files come out in order.
     partitions: RwLock<BTreeMap<(StrBytes, i32), Arc<Partition>>>,
-    /// What was last written to each checkpoint file.
+    /// What stands in each checkpoint file.
     checkpointed: Mutex<Checkpointed>,
     /// Directories of deleted partitions, and when they may be unlinked.
     to_remove: Mutex<Vec<(i64, PathBuf)>>,
@@ -113,6 +113,7 @@ impl PartitionManager {
         flusher_threads: usize,
     ) -> io::Result<Self> {
         let preparer = Arc::new(PrepareQueue::default());
+        let checkpointed = Mutex::new(Checkpointed::read(&dir));
         let inner = Arc::new(Inner {
             clean: dir.take_clean_shutdown()?,
             dir,
@@ -124,7 +125,7 @@ impl PartitionManager {
             flusher: Arc::default(),
             preparer,
             partitions: RwLock::default(),
-            checkpointed: Mutex::default(),
+            checkpointed,
             to_remove: Mutex::default(),
         });
         let mut threads = Vec::new();
@@ -153,6 +154,9 @@ impl PartitionManager {
             return Err(PartitionError::Offline);
         }
         let inner = &*self.inner;
+        inner
+            .keep_checkpoints(|topic, index| (topic, index) != (&*name.topic, name.index))
+            .map_err(PartitionError::LogDir)?;
         let dir = inner.create_directory(&name)?;
         let hint =
             OpenHint { clean: true, recovery_point: 0, log_start_offset: 0, now_ms: inner.clock.now_ms() };

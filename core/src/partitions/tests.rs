@@ -1,5 +1,7 @@
 //! Partitions over real logs, with the flushers' work done by hand where its moment matters.
 
+mod crashes;
+
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
