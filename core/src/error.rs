@@ -184,6 +184,7 @@ impl From<&DeleteRecordsError> for ErrorCode {
             DeleteRecordsError::OffsetOutOfRange(_) => Self::OffsetOutOfRange,
             DeleteRecordsError::PolicyViolation => Self::PolicyViolation,
             DeleteRecordsError::Offline => Self::KafkaStorageError,
+            DeleteRecordsError::Deleted => Self::UnknownTopicOrPartition,
         }
     }
 }

@@ -98,6 +98,9 @@ pub enum DeleteRecordsError {
     /// The log directory failed: `KAFKA_STORAGE_ERROR`.
     #[error("the log directory is offline")]
     Offline,
+    /// The partition was deleted: `UNKNOWN_TOPIC_OR_PARTITION`.
+    #[error("the partition was deleted")]
+    Deleted,
 }
 
 #[derive(Debug)]
@@ -243,6 +246,10 @@ impl Partition {
 
     /// Takes the log directory offline after a read or write that failed in a way that is not the client's doing.
     pub fn storage_failed(&self, reason: &dyn std::fmt::Display) {
+        if self.is_deleted() {
+            // Its files have another name, or are gone: that is no failure.
+            return;
+        }
         self.flusher.storage_failed(reason);
     }
 
@@ -403,8 +410,9 @@ impl Partition {
     }
 
     fn synced(&self, durable_end: LogOffsetMetadata, wakers: &mut Vec<Waker>) {
-        let log_end = self.log.log_end().offset;
         let mut state = self.state.lock();
+        // Under the lock: an append that was here before has published its end, and one that wasn't sets the time.
+        let log_end = self.log.log_end().offset;
         let advance = state.marks.synced(durable_end);
         // Kept where appends went on meanwhile: the next sync by time comes early rather than late.
         state.dirty_since_ms = if log_end > durable_end.offset { state.dirty_since_ms } else { None };
@@ -483,6 +491,9 @@ impl Partition {
         if self.is_offline() {
             return Err(DeleteRecordsError::Offline);
         }
+        if self.is_deleted() {
+            return Err(DeleteRecordsError::Deleted);
+        }
         if !self.config.cleanup_policy.delete {
             return Err(DeleteRecordsError::PolicyViolation);
         }
@@ -493,6 +504,7 @@ impl Partition {
         }
         self.log.advance_log_start_offset(target).map_err(|error| match error {
             LogStartError::BeyondEnd { offset, .. } => DeleteRecordsError::OffsetOutOfRange(offset),
+            LogStartError::Deleted => DeleteRecordsError::Deleted,
             LogStartError::Offline(offline) => {
                 self.storage_failed(&format_args!("{}: {offline}", self.name));
                 DeleteRecordsError::Offline

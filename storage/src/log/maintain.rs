@@ -22,6 +22,9 @@ pub enum LogStartError {
         /// Offset of the next record.
         log_end_offset: i64,
     },
+    /// The log was marked deleted: UNKNOWN_TOPIC_OR_PARTITION.
+    #[error("the log is deleted")]
+    Deleted,
     /// Files could not be renamed: KAFKA_STORAGE_ERROR.
     #[error(transparent)]
     Offline(#[from] Offline),
@@ -126,6 +129,9 @@ impl Log {
         let inner = &*self.inner;
         inner.check_online()?;
         let _extent = inner.extent_lock.lock();
+        if inner.gone.load(Ordering::Acquire) {
+            return Err(LogStartError::Deleted);
+        }
         // A segment's files are finished before they are renamed.
         inner.finish_sealed();
         inner.check_online()?;
@@ -166,10 +172,13 @@ impl Log {
         self.inner.unlink_deleted();
     }
 
-    /// Stops writing for good, because the directory is renamed and goes: nothing is flushed.
+    /// Stops writing for good, because the directory is renamed and goes: nothing is flushed. Waits for a sync that
+    /// is under way. From then on no file is touched by its name, which may soon be another log's.
     pub fn mark_deleted(&self) {
         let inner = &*self.inner;
+        let _sync = inner.sync_lock.lock();
         let _extent = inner.extent_lock.lock();
+        inner.gone.store(true, Ordering::Release);
         let (active, next) = {
             let mut writer = inner.writer.lock();
             writer.closed = true;

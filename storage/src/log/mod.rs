@@ -134,6 +134,8 @@ struct Inner {
     /// Maps can be trusted here.
     can_map: AtomicBool,
     offline: OnceLock<Offline>,
+    /// Marked deleted; set under the sync lock and the extent lock.
+    gone: AtomicBool,
     /// Files that were renamed for deletion and wait for their last reader.
     deleted: Mutex<Vec<maintain::DeletedSegment>>,
 }

@@ -178,6 +178,7 @@ impl Log {
             can_allocate: AtomicBool::new(true),
             can_map: AtomicBool::new(can_map),
             offline: OnceLock::new(),
+            gone: AtomicBool::new(false),
             deleted: Mutex::new(Vec::new()),
         };
         Ok((Log { inner: Arc::new(inner) }, recovered))

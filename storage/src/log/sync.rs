@@ -17,6 +17,9 @@ impl Log {
         let inner = &*self.inner;
         let _sync = inner.sync_lock.lock();
         inner.check_online()?;
+        if inner.gone.load(Ordering::Acquire) {
+            return Ok(self.durable_end());
+        }
         inner.sync_batches().map_err(|error| inner.fail("syncing a segment", &error))
     }
 
@@ -29,6 +32,9 @@ impl Log {
         let inner = &*self.inner;
         let _sync = inner.sync_lock.lock();
         inner.check_online()?;
+        if inner.gone.load(Ordering::Acquire) {
+            return Ok(());
+        }
         {
             let _extent = inner.extent_lock.lock();
             inner.finish_sealed();

@@ -1,4 +1,6 @@
-//! What a crash must not do to a partition.
+//! What a crash, or a deletion at a bad moment, must not do to a partition.
+
+use std::time::Duration;
 
 use super::*;
 
@@ -53,4 +55,60 @@ fn nor_when_its_directory_is_made_at_the_next_start() {
         new.append(&batch(3), Acks::All, NOW_MS).unwrap();
         new.sync_now();
     }
+}
+
+/// Tells when a sync begins, and holds it for a while.
+#[derive(Debug)]
+struct SlowSync(std::sync::mpsc::SyncSender<()>);
+
+impl Fs for SlowSync {
+    fn sync_data(&self, file: &std::fs::File) -> io::Result<()> {
+        self.0.send(()).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        RealFs.sync_data(file)
+    }
+}
+
+#[test]
+fn a_topic_deleted_during_its_sync_does_not_take_the_directory_offline() {
+    let dir = TempDir::new().unwrap();
+    let (began, begins) = std::sync::mpsc::sync_channel(10);
+    let fs = Arc::new(SlowSync(began));
+    let manager = start(dir.path(), &BrokerConfig::for_tests(dir.path()), fs, 0);
+    let partition = create_with_id(&manager, 7_001);
+    // The first append makes a file, so the sync ends with the directory.
+    partition.append(&batch(1), Acks::All, NOW_MS).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| partition.sync_now());
+        begins.recv().unwrap();
+        manager.delete(&partition).unwrap();
+    });
+    assert!(!manager.is_offline(), "{:?}", manager.flusher().health.reason());
+}
+
+#[test]
+fn whoever_still_holds_a_deleted_partition_leaves_its_successor_alone() {
+    let dir = TempDir::new().unwrap();
+    let manager = by_hand(dir.path(), FlushPolicy::Acks);
+    let config = TopicConfig { segment_ms: 0, ..TopicConfig::default() };
+    let old = create(&manager, config);
+    old.append(&batch(5), Acks::Leader, NOW_MS).unwrap();
+    manager.roll_by_time(NOW_MS + 1);
+    old.append(&batch(5), Acks::Leader, NOW_MS).unwrap();
+    manager.delete(&old).unwrap();
+    let new = create_with_id(&manager, 7_002);
+    new.append(&batch(3), Acks::All, NOW_MS).unwrap();
+    new.sync_now();
+    let files = || {
+        let mut names: Vec<_> =
+            std::fs::read_dir(new.log().dir()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    assert!(manager.delete_records(&old, 6).is_err());
+    old.sync_now();
+    old.sync_sealed();
+    assert_eq!(files(), before);
+    assert!(!manager.is_offline());
 }
