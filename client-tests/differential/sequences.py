@@ -737,6 +737,14 @@ def list_offsets_special(s: Session):
 
 
 @sequence
+def offset_for_leader_epoch_of_an_empty_log(s: Session):
+    s.create_topic()
+    for epoch in (0, 1):
+        s.send("OffsetForLeaderEpoch", 4, {"ReplicaId": -1, "Topics": [{"Topic": s.topic(), "Partitions": [
+            {"Partition": 0, "CurrentLeaderEpoch": -1, "LeaderEpoch": epoch}]}]}, label=f"epoch {epoch}")
+
+
+@sequence
 def offset_for_leader_epoch(s: Session):
     s.create_topic()
     s.produce(batch([b"a", b"b"]), acks=1)

@@ -110,6 +110,10 @@ impl Source for Arc<Partition> {
     }
 
     fn end_offset_for_epoch(&self, epoch: i32) -> (i32, i64) {
+        // The epoch led under counts from its start, not only from the first record under it.
+        if epoch == self.leader_epoch() {
+            return (epoch, self.log_end().offset);
+        }
         self.log().end_offset_for_epoch(epoch)
     }
 
