@@ -192,7 +192,7 @@ const ROWS: &[Api] = &[
         max_version: 13,
         advertised_min_version: 0,
         handler: handlers::produce::handle,
-        exercised_by: "stock clients; raw frames for every version",
+        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat, kafka-console-producer, kafka-producer-perf-test; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::Fetch,
@@ -200,7 +200,7 @@ const ROWS: &[Api] = &[
         max_version: 18,
         advertised_min_version: 4,
         handler: handlers::fetch::handle,
-        exercised_by: "stock clients; raw frames for every version",
+        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat, kafka-console-consumer; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::ListOffsets,
@@ -208,7 +208,7 @@ const ROWS: &[Api] = &[
         max_version: 10,
         advertised_min_version: 1,
         handler: handlers::list_offsets::handle,
-        exercised_by: "stock clients; raw frames for every version",
+        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -Q, kafka-get-offsets; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::Metadata,
@@ -216,7 +216,7 @@ const ROWS: &[Api] = &[
         max_version: 13,
         advertised_min_version: 0,
         handler: handlers::metadata::handle,
-        exercised_by: "stock clients; raw frames for every version",
+        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -L, kafka-topics; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::ApiVersions,
@@ -224,7 +224,7 @@ const ROWS: &[Api] = &[
         max_version: 4,
         advertised_min_version: 0,
         handler: handlers::api_versions::handle,
-        exercised_by: "stock clients; raw frames for every version",
+        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat, kafka-broker-api-versions; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::CreateTopics,
@@ -232,7 +232,7 @@ const ROWS: &[Api] = &[
         max_version: 7,
         advertised_min_version: 2,
         handler: handlers::create_topics::handle,
-        exercised_by: "Java admin client; raw frames for every version",
+        exercised_by: "Java and librdkafka admin clients, kafka-topics --create; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::DeleteTopics,
@@ -240,7 +240,7 @@ const ROWS: &[Api] = &[
         max_version: 6,
         advertised_min_version: 1,
         handler: handlers::delete_topics::handle,
-        exercised_by: "Java admin client; raw frames for every version",
+        exercised_by: "Java and librdkafka admin clients, kafka-topics --delete; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::DeleteRecords,
@@ -248,7 +248,7 @@ const ROWS: &[Api] = &[
         max_version: 2,
         advertised_min_version: 0,
         handler: handlers::delete_records::handle,
-        exercised_by: "kafka-delete-records; raw frames for every version",
+        exercised_by: "Java and librdkafka admin clients, kafka-delete-records; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::InitProducerId,
@@ -256,7 +256,7 @@ const ROWS: &[Api] = &[
         max_version: 5,
         advertised_min_version: 0,
         handler: handlers::init_producer_id::handle,
-        exercised_by: "stock clients; raw frames for every version",
+        exercised_by: "kafka-clients 4.3 and 4.4 (their default), librdkafka with enable.idempotence; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::OffsetForLeaderEpoch,
@@ -264,7 +264,7 @@ const ROWS: &[Api] = &[
         max_version: 4,
         advertised_min_version: 2,
         handler: handlers::offset_for_leader_epoch::handle,
-        exercised_by: "stock clients; raw frames for every version",
+        exercised_by: "no stock client without consumer groups sends it yet; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::DescribeConfigs,
@@ -272,7 +272,7 @@ const ROWS: &[Api] = &[
         max_version: 4,
         advertised_min_version: 1,
         handler: handlers::describe_configs::handle,
-        exercised_by: "kafka-configs --describe (v4); raw frames for every version",
+        exercised_by: "Java and librdkafka admin clients, kafka-configs --describe; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::DescribeLogDirs,
@@ -280,7 +280,7 @@ const ROWS: &[Api] = &[
         max_version: 4,
         advertised_min_version: 1,
         handler: handlers::describe_log_dirs::handle,
-        exercised_by: "kafka-log-dirs; raw frames for every version",
+        exercised_by: "Java admin client, kafka-log-dirs; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::CreatePartitions,
@@ -288,7 +288,7 @@ const ROWS: &[Api] = &[
         max_version: 3,
         advertised_min_version: 0,
         handler: handlers::create_partitions::handle,
-        exercised_by: "Java admin client; raw frames for every version",
+        exercised_by: "Java and librdkafka admin clients, kafka-topics --alter; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::DescribeCluster,
@@ -296,7 +296,7 @@ const ROWS: &[Api] = &[
         max_version: 2,
         advertised_min_version: 0,
         handler: handlers::describe_cluster::handle,
-        exercised_by: "Java admin client; raw frames for every version",
+        exercised_by: "Java and librdkafka admin clients, kafka-cluster; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::DescribeTopicPartitions,
@@ -304,7 +304,7 @@ const ROWS: &[Api] = &[
         max_version: 0,
         advertised_min_version: 0,
         handler: handlers::describe_topic_partitions::handle,
-        exercised_by: "Java admin client; raw frames",
+        exercised_by: "Java admin client, kafka-topics --describe; every version in the differential test and core/tests/served_apis.rs",
     },
 ];
 
