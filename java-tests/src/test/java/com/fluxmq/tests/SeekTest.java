@@ -11,7 +11,6 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
-import org.apache.kafka.clients.consumer.NoOffsetForPartitionException;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -168,17 +167,11 @@ class SeekTest extends BrokerTest {
     }
 
     @Test
-    void noPositionIsAnErrorWithoutAReset() throws Exception {
-        String topic = topic(1);
-        KafkaConsumer<byte[], byte[]> consumer = at(new TopicPartition(topic, 0), "auto.offset.reset", "none");
-        assertThrows(NoOffsetForPartitionException.class, () -> consumer.poll(PATIENCE));
-    }
-
-    @Test
     void anAssignedPartitionMayComeLater() throws Exception {
         String topic = name();
         TopicPartition partition = new TopicPartition(topic, 0);
         KafkaConsumer<byte[], byte[]> consumer = at(partition, "metadata.max.age.ms", "300");
+        consumer.seekToBeginning(List.of(partition));
         consumer.poll(SHORT);
         producer().send(new ProducerRecord<>(topic, null, text("7"))).get();
         assertEquals(7, number(read(consumer, 1).get(0)));
