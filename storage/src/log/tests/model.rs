@@ -341,8 +341,13 @@ impl Model {
     }
 }
 
+/// How many cases to run: PROPTEST_CASES, or `by_default`.
+fn cases(by_default: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(by_default)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(400), max_shrink_iters: 4000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_log_does_what_a_list_of_batches_does(ops in proptest::collection::vec(op(), 1..120)) {

@@ -294,3 +294,32 @@ fn when_everything_above_the_log_start_is_lost_the_log_starts_there() {
     assert_eq!((log.log_start_offset(), log.log_end().offset, log.segment_count()), (500, 500, 0));
     assert_eq!(log.append(&batch(1, 1), context(WriteMode::Plain)).unwrap().base_offset, 500);
 }
+
+#[test]
+fn after_a_crash_the_batches_before_the_last_roll_are_known_as_duplicates_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig { segment_bytes: 5000, ..LogConfig::default() };
+    let (log, _) = Log::open(dir.path(), config.clone(), plain_env(), hint(true, 0)).unwrap();
+    let send = |log: &Log, sequence: i32| {
+        let batch =
+            BatchBuilder::new().producer(7, 0, sequence).record(NOW_MS, None, Some(&[1; 900])).build();
+        log.append(&batch, context(WriteMode::Plain)).unwrap()
+    };
+    let rolled: Vec<i64> = (0..12)
+        .map(|sequence| send(&log, sequence))
+        .filter(|sent| sent.rolled)
+        .map(|sent| sent.base_offset)
+        .collect();
+    // A producer has up to five batches under way, and the answers of all of them may be lost.
+    assert!(rolled.iter().any(|base| (8..12).contains(base)), "{rolled:?}");
+    log.sync().unwrap();
+    log.sync_sealed().unwrap();
+    let recovery_point = log.recovery_point();
+    drop(log);
+    let (log, _) = Log::open(dir.path(), config, plain_env(), hint(false, recovery_point)).unwrap();
+    for sequence in 7..12 {
+        let again = send(&log, sequence);
+        assert!(again.duplicate && again.base_offset == i64::from(sequence), "{sequence}: {again:?}");
+    }
+    assert_eq!(send(&log, 12).base_offset, 12);
+}
