@@ -155,6 +155,8 @@ pub struct BrokerHandle {
     control: JoinHandle<()>,
 }
 
+/// A stop waits this long, or half of its timeout, for clients to take their answers; the rest is for the logs.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Threads of the blocking pool.
 const BLOCKING_THREADS: usize = 16;
 
@@ -310,8 +312,10 @@ impl Control {
         let _ = stopped.await;
         self.broker.lifecycle.set(Lifecycle::STOPPING);
         tasks.shutdown().await;
+        let timeout = Duration::from_millis(self.broker.config.shutdown_timeout_ms);
+        let until = Instant::now() + (timeout / 2).min(DRAIN_MAX);
         for handle in self.handles.iter() {
-            handle.drain();
+            handle.drain(until);
         }
         for thread in self.threads {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;

@@ -326,6 +326,21 @@ fn a_client_that_stops_reading_holds_up_nobody() {
 }
 
 #[test]
+fn a_client_that_stops_reading_does_not_keep_the_broker_from_a_clean_stop() {
+    let broker = TestBroker::with(|config| config.shutdown_timeout_ms = 4000);
+    let topic = broker.create_topic("t", 1, TopicConfig::default());
+    for _ in 0..20 {
+        append(&topic, 0, 1000, 1 << 20);
+    }
+    let mut stuck = broker.connect();
+    stuck.send(ApiKey::Fetch, 11, &fetch(&topic, 11, &[(0, 0)]));
+    drop(topic);
+    let TestBroker { handle, dir } = broker;
+    handle.shutdown().unwrap();
+    assert!(dir.path().join(".kafka_cleanshutdown").exists());
+}
+
+#[test]
 fn what_left_the_page_cache_is_read_all_the_same() {
     let broker = TestBroker::with(|config| config.num_network_threads = 1);
     let topic = broker.create_topic("t", 2, TopicConfig::default());

@@ -29,7 +29,7 @@ const SLOW_FRAME: Duration = Duration::from_secs(30);
 
 enum Command {
     Connection(TcpStream, ConnectionInfo, ConnectionPermit),
-    Drain,
+    Drain { until: Instant },
 }
 
 /// How the acceptor and the broker reach a network thread.
@@ -44,9 +44,10 @@ impl NetworkHandle {
         let _ = self.commands.send(Command::Connection(stream, info, permit));
     }
 
-    /// Has every connection answer what it has read, and close; then the thread ends.
-    pub fn drain(&self) {
-        let _ = self.commands.send(Command::Drain);
+    /// Has every connection answer what it has read, and close; then the thread ends. Clients that have not taken
+    /// their answers by `until` are not waited for.
+    pub fn drain(&self, until: Instant) {
+        let _ = self.commands.send(Command::Drain { until });
     }
 }
 
@@ -134,17 +135,18 @@ async fn serve(broker: Arc<Broker>, mut inbox: mpsc::UnboundedReceiver<Command>)
         .map_or(SWEEP_INTERVAL_MAX, |idle| (idle / 4).clamp(Duration::from_millis(10), SWEEP_INTERVAL_MAX));
     let mut sweep = tokio::time::interval(interval);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut draining = false;
+    let mut drain_until = None;
     // With no connection left to drain, the last task's end is seen at the next sweep at the latest.
     loop {
         tokio::select! {
-            command = inbox.recv() => match command {
-                Some(Command::Connection(stream, info, permit)) if !draining => {
-                    open(&thread, stream, info, permit);
-                }
-                Some(Command::Connection(..)) => {}
-                Some(Command::Drain) | None => {
-                    draining = true;
+            // Connections that are dealt after that are closed with the inbox.
+            command = inbox.recv(), if drain_until.is_none() => match command {
+                Some(Command::Connection(stream, info, permit)) => open(&thread, stream, info, permit),
+                command @ (Some(Command::Drain { .. }) | None) => {
+                    drain_until = match command {
+                        Some(Command::Drain { until }) => Some(until),
+                        _ => Some(Instant::now()),
+                    };
                     for slot in thread.slots.borrow().values() {
                         slot.give(connection::Order::Drain);
                     }
@@ -152,8 +154,8 @@ async fn serve(broker: Arc<Broker>, mut inbox: mpsc::UnboundedReceiver<Command>)
                 }
             },
             _ = sweep.tick() => {
-                if draining {
-                    if thread.slots.borrow().is_empty() {
+                if let Some(until) = drain_until {
+                    if thread.slots.borrow().is_empty() || Instant::now() >= until {
                         return;
                     }
                     continue;
