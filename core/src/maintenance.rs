@@ -1,7 +1,7 @@
 //! What is done to the partitions in the background, by one thread: checkpoints, syncs by time, rolls by time,
 //! finishing rolled segments, forgetting idle producers, unlinking what was deleted.
 //!
-//! Retention and compaction will be further rows of [`Schedule`].
+//! Retention and compaction will be further rows of `Schedule`.
 
 use std::io;
 use std::sync::Arc;
