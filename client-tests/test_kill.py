@@ -54,6 +54,16 @@ def kill_under(broker: Broker, topic: str, producers: list, rounds: int) -> None
         assert result.found == result.acknowledged == producer.sent, "every record sent was acknowledged in the end"
 
 
+def test_a_first_start_that_is_killed_does_not_keep_the_next_from_starting(tmp_path, full):
+    for round_ in range(100 if full else 20):
+        broker = Broker(tmp_path / f"data-{round_}")
+        broker.launch()
+        time.sleep(random.uniform(0.005, 0.06))
+        broker.kill()
+        with broker.start():
+            pass
+
+
 @pytest.mark.timeout(900)
 def test_librdkafka_loses_nothing(data_dir, topic, full):
     with Broker(data_dir, overrides=SETTINGS).start() as broker:

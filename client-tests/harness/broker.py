@@ -41,12 +41,16 @@ class Broker:
 
     def start(self, timeout_s: float = 60) -> "Broker":
         """Starts the process and returns once it says that it is ready."""
+        self.launch()
+        self.wait_ready(timeout_s)
+        return self
+
+    def launch(self) -> None:
+        """Starts the process."""
         assert self.process is None, "already running"
         with open(self.log, "ab") as out:
             self._log_start = out.tell()
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        self.wait_ready(timeout_s)
-        return self
 
     def wait_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

@@ -149,7 +149,7 @@ impl LogDir {
         fs: Arc<dyn Fs>,
     ) -> Result<LogDir, LogDirError> {
         let failed = |source| LogDirError::Io { path: path.to_path_buf(), source };
-        std::fs::create_dir_all(path).map_err(failed)?;
+        create_durably(&*fs, path).map_err(failed)?;
         let path = path.canonicalize().map_err(failed)?;
         let failed = |source| LogDirError::Io { path: path.clone(), source };
         let metadata = std::fs::metadata(&path).map_err(failed)?;
@@ -272,6 +272,14 @@ impl LogDir {
         self.fs.sync_dir(&self.path)
     }
 
+    /// Makes the names in the directory durable.
+    ///
+    /// # Errors
+    /// What the file system gives.
+    pub fn sync(&self) -> io::Result<()> {
+        self.fs.sync_dir(&self.path)
+    }
+
     /// Path of a partition's directory.
     pub fn partition_path(&self, topic: &str, partition: i32) -> PathBuf {
         self.path.join(format!("{topic}-{partition}"))
@@ -387,6 +395,18 @@ impl LogDir {
     }
 }
 
+/// Creates a directory and those above it that are missing, and makes their names durable.
+fn create_durably(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|ancestor| !ancestor.exists()).collect();
+    std::fs::create_dir_all(path)?;
+    for created in missing {
+        if let Some(parent) = created.parent() {
+            fs.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+        }
+    }
+    Ok(())
+}
+
 impl Drop for LogDir {
     fn drop(&mut self) {
         drop(self.lock.take());
@@ -445,6 +465,26 @@ mod tests {
         assert!(matches!(open(&path, None, 2), Err(LogDirError::OtherNode { found: 1, .. })));
         std::fs::write(path.join(META_PROPERTIES), "version=2\n").unwrap();
         assert!(matches!(open(&path, None, 1), Err(LogDirError::MetaProperties { .. })));
+    }
+
+    #[test]
+    fn the_names_of_created_directories_are_made_durable() {
+        #[derive(Debug, Default)]
+        struct Synced(Mutex<Vec<PathBuf>>);
+        impl Fs for Synced {
+            fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+                self.0.lock().push(dir.to_path_buf());
+                RealFs.sync_dir(dir)
+            }
+        }
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        let fs = Arc::new(Synced::default());
+        LogDir::open(&path, None, 1, fs.clone()).unwrap();
+        let synced = fs.0.lock();
+        for dir in [parent.path().to_path_buf(), parent.path().join("a"), path.canonicalize().unwrap()] {
+            assert!(synced.contains(&dir), "{dir:?} in {synced:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Every commit is synced before it returns. The page cache is small: the topic image lives in memory and the
 //! store is read at start-up and written by administration alone.
 
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
@@ -13,6 +15,9 @@ use super::store::{
 
 /// The file's name: a plain file, because Kafka refuses a log directory that holds a folder it doesn't know.
 pub const FILE_NAME: &str = "fluxmq-metadata.redb";
+
+/// The file while it is being made.
+const UNFINISHED_NAME: &str = "fluxmq-metadata.redb.tmp";
 
 /// The layout of keys and tables that this broker writes and the newest that it reads.
 pub const FORMAT_VERSION: u64 = 1;
@@ -35,16 +40,36 @@ impl RedbStore {
     /// The file is locked, damaged, of a newer format, or cannot be written.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE_NAME);
-        let is_new = !path.exists();
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create(&path).map_err(engine)?;
-        let store = Self { database };
-        if is_new {
-            std::fs::File::open(directory)
-                .and_then(|directory| directory.sync_all())
-                .map_err(StoreError::Directory)?;
+        if !path.exists() {
+            Self::make(directory, &path)?;
         }
+        Self::open_file(&path)
+    }
+
+    fn open_file(path: &Path) -> Result<Self, StoreError> {
+        let database = Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(engine)?;
+        let store = Self { database };
         store.check_format()?;
         Ok(store)
+    }
+
+    /// Makes a store without entries, under another name until it is whole: redb refuses a file that it was
+    /// interrupted in making.
+    fn make(directory: &Path, path: &Path) -> Result<(), StoreError> {
+        let unfinished = directory.join(UNFINISHED_NAME);
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StoreError::Directory(error));
+            }
+            _ => {}
+        }
+        drop(Self::open_file(&unfinished)?);
+        let published = || {
+            File::open(&unfinished)?.sync_all()?;
+            fs::rename(&unfinished, path)?;
+            File::open(directory)?.sync_all()
+        };
+        published().map_err(StoreError::Directory)
     }
 
     /// Refuses a newer format; gives a new file its format version and its tables.
@@ -216,6 +241,18 @@ mod tests {
         let reopened = RedbStore::open(crashed.path()).unwrap();
         assert_eq!(reopened.get("k").unwrap().unwrap().value, b"committed");
         reopened.transact(&[], vec![put("k", "after the repair")]).unwrap();
+    }
+
+    #[test]
+    fn a_store_that_was_cut_short_in_the_making_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        // As redb leaves it before its first commit.
+        std::fs::write(directory.path().join(UNFINISHED_NAME), [0; 8192]).unwrap();
+        let store = RedbStore::open(directory.path()).unwrap();
+        store.transact(&[], vec![put("k", "v")]).unwrap();
+        let names: Vec<_> =
+            std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, [FILE_NAME]);
     }
 
     #[test]

@@ -78,6 +78,10 @@ impl PartitionManager {
         let mut found = HashMap::new();
         let dir = &self.inner.dir;
         let listing = dir.list().map_err(PartitionError::LogDir)?;
+        if self.is_unclean() {
+            // A directory that is seen may not be on disk yet: its maker was killed before it came to that.
+            dir.sync().map_err(PartitionError::LogDir)?;
+        }
         self.inner.to_remove.lock().extend(listing.deleted.into_iter().map(|path| (i64::MIN, path)));
         for entry in listing.partitions {
             let topic = known.get(entry.topic.as_str()).filter(|topic| {
