@@ -4,11 +4,12 @@
 
 mod common;
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::broker::TestBroker;
-use fluxmq::config::{CompressionType, TopicConfig};
+use fluxmq::config::{CompressionType, FlushPolicy, TopicConfig};
 use fluxmq::meta::topics::Topic;
 use fluxmq::partitions::high_watermark::Acks;
 use fluxmq_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic, ReplicaState};
@@ -338,6 +339,32 @@ fn a_client_that_stops_reading_does_not_keep_the_broker_from_a_clean_stop() {
     let TestBroker { handle, dir } = broker;
     handle.shutdown().unwrap();
     assert!(dir.path().join(".kafka_cleanshutdown").exists());
+}
+
+#[test]
+fn a_segment_that_comes_short_closes_the_connection_and_no_other() {
+    // Under this policy the log is written without a map, which cutting the file would turn into a signal.
+    let broker = TestBroker::with(|config| config.log_flush_policy = FlushPolicy::Always);
+    let topic = broker.create_topic("t", 2, TopicConfig::default());
+    for partition in [0, 1] {
+        let value = vec![1; 1 << 20];
+        let batch = BatchBuilder::new().record(1000, None, Some(&value)).build();
+        let appended = topic.partition(partition).unwrap().append(&batch, Acks::All, 1000).unwrap();
+        let commit_at = appended.commit_at.unwrap();
+        while topic.partition(partition).unwrap().durable_end() < commit_at {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    let file = broker.dir.path().join("t-0/00000000000000000000.log");
+    std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(300_000).unwrap();
+    let mut client = broker.connect();
+    client.send(ApiKey::Fetch, 11, &fetch(&topic, 11, &[(0, 0)]));
+    let mut received = Vec::new();
+    let ended = client.stream.read_to_end(&mut received);
+    assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset));
+    assert!(received.len() > 200_000 && received.len() < 400_000, "{} bytes", received.len());
+    let response: FetchResponse = broker.connect().call(ApiKey::Fetch, 11, &fetch(&topic, 11, &[(1, 0)]));
+    assert!(partitions(&response)[0].records.as_ref().unwrap().len() > 1 << 20);
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub enum End {
     Client,
     /// The socket failed.
     Io(io::Error),
+    /// The records of a response could not be read: what was sent of it is a fragment.
+    Unsendable(io::Error),
     /// The broker stops.
     Drained,
     /// `connections.max.idle.ms`.
@@ -174,7 +176,7 @@ impl Connection {
 
     fn poll_end(&mut self) -> Poll<End> {
         match &self.ending {
-            Some(End::Io(_)) => {}
+            Some(End::Io(_) | End::Unsendable(_)) => {}
             Some(_) if self.pending.is_empty() && self.writer.is_empty() => {}
             _ => return Poll::Pending,
         }
@@ -279,8 +281,8 @@ impl Connection {
             self.slot.note_activity(&self.thread);
         }
         if let Poll::Ready(Err(error)) = flushed {
-            if error.kind() == io::ErrorKind::UnexpectedEof {
-                self.end(End::Io(error));
+            if !is_of_the_peer(&error) {
+                self.end(End::Unsendable(error));
             }
             // The client reads no more, but what it sent before is in the socket and is read to its end.
             self.write_failed = true;
@@ -453,6 +455,9 @@ impl Connection {
         match end {
             End::Client | End::Drained => tracing::debug!(%peer, ?end, "connection closed"),
             End::Io(error) => tracing::debug!(%peer, %error, "connection closed"),
+            End::Unsendable(error) => {
+                tracing::error!(%peer, %error, "closed: the records of a response cannot be read");
+            }
             End::Idle => tracing::debug!(%peer, "closed: idle for connections.max.idle.ms"),
             End::Slow => violations.log(|| {
                 tracing::info!(%peer, "closed: a slow frame while queued.max.request.bytes is used up");
@@ -478,6 +483,25 @@ fn poll_caught<T>(
     cx: &mut Context<'_>,
 ) -> Result<Poll<T>, CloseReason> {
     std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))).map_err(|_| CloseReason::Panic)
+}
+
+/// Whether a failed send speaks of the connection, and not of the file that was sent.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable,
+        NotConnected, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        BrokenPipe
+            | ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | NetworkDown
+            | NetworkUnreachable
+            | NotConnected
+            | TimedOut
+    )
 }
 
 /// The work of an outcome that must be alone.
