@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.Future;
 import java.util.stream.Collectors;
+import java.util.stream.LongStream;
 import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.DescribeClusterOptions;
@@ -22,7 +23,6 @@ import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
 import org.apache.kafka.clients.admin.LogDirDescription;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.producer.KafkaProducer;
-import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.IsolationLevel;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
@@ -199,16 +199,12 @@ class AdminDescribeTest extends BrokerTest {
     @ParameterizedTest
     @ValueSource(strings = {"none", "gzip", "lz4"})
     void offsetsOfEverySpec(String codec) throws Exception {
-        String topic = topic(2);
+        String topic = topic(2, KEEP);
         TopicPartition partition = new TopicPartition(topic, 0);
         KafkaProducer<byte[], byte[]> producer = producer("linger.ms", "50", "compression.type", codec);
         long base = 1_600_000_000_000L;
-        for (int i = 0; i < 10; i++) {
-            // The largest timestamp, base + 90, is at offset 0.
-            long timestamp = base + (i * 7 + 9) % 10 * 10;
-            producer.send(new ProducerRecord<>(topic, 0, timestamp, null, text("x")));
-        }
-        producer.flush();
+        // The largest timestamp, base + 90, is at offset 0.
+        sendAt(producer, topic, LongStream.range(0, 10).map(i -> base + (i * 7 + 9) % 10 * 10).toArray());
         for (IsolationLevel isolation : IsolationLevel.values()) {
             assertEquals(0, offset(partition, OffsetSpec.earliest(), isolation).offset());
             ListOffsetsResultInfo latest = offset(partition, OffsetSpec.latest(), isolation);
@@ -232,14 +228,10 @@ class AdminDescribeTest extends BrokerTest {
 
     @Test
     void theLargestTimestampInTheMiddle() throws Exception {
-        String topic = topic(1);
+        String topic = topic(1, KEEP);
         TopicPartition partition = new TopicPartition(topic, 0);
         KafkaProducer<byte[], byte[]> producer = producer("linger.ms", "50", "compression.type", "lz4");
-        long[] timestamps = {10, 20, 90, 30, 90, 40};
-        for (long timestamp : timestamps) {
-            producer.send(new ProducerRecord<>(topic, 0, timestamp, null, text("x")));
-        }
-        producer.flush();
+        sendAt(producer, topic, 10, 20, 90, 30, 90, 40);
         ListOffsetsResultInfo largest = offset(partition, OffsetSpec.maxTimestamp(), IsolationLevel.READ_UNCOMMITTED);
         assertEquals(2, largest.offset());
         assertEquals(90, largest.timestamp());

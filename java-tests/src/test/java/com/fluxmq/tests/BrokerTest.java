@@ -28,6 +28,7 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
@@ -42,8 +43,10 @@ abstract class BrokerTest {
     static final String BOOTSTRAP = System.getProperty("bootstrap", "localhost:9092");
     static final Duration PATIENCE = Duration.ofSeconds(20);
 
-    private static final AdminClient ADMIN =
-            AdminClient.create(Collections.<String, Object>singletonMap("bootstrap.servers", BOOTSTRAP));
+    /** For topics whose records are dated so far back that retention would take them. */
+    static final String[] KEEP = {"retention.ms", "-1"};
+
+    private static final AdminClient ADMIN = connect();
 
     private final List<String> created = new ArrayList<>();
     private final List<KafkaProducer<?, ?>> producers = new ArrayList<>();
@@ -51,6 +54,18 @@ abstract class BrokerTest {
 
     static AdminClient admin() {
         return ADMIN;
+    }
+
+    /** Fails all tests at once when nobody serves the address. */
+    private static AdminClient connect() {
+        AdminClient admin = AdminClient.create(Collections.<String, Object>singletonMap("bootstrap.servers", BOOTSTRAP));
+        try {
+            admin.describeCluster().nodes().get(PATIENCE.toMillis(), TimeUnit.MILLISECONDS);
+            return admin;
+        } catch (Exception e) {
+            admin.close();
+            throw new IllegalStateException("no broker at " + BOOTSTRAP, e);
+        }
     }
 
     @AfterEach
@@ -168,6 +183,18 @@ abstract class BrokerTest {
         producer.flush();
         for (Future<?> future : sent) {
             future.get(20, TimeUnit.SECONDS);
+        }
+    }
+
+    /** Sends records to partition 0 with these times, waits for all, and fails unless they follow each other from offset 0. */
+    static void sendAt(KafkaProducer<byte[], byte[]> producer, String topic, long... timestamps) throws Exception {
+        List<Future<RecordMetadata>> sent = new ArrayList<>();
+        for (long timestamp : timestamps) {
+            sent.add(producer.send(new ProducerRecord<>(topic, 0, timestamp, null, text("x"))));
+        }
+        producer.flush();
+        for (int i = 0; i < timestamps.length; i++) {
+            assertEquals(i, sent.get(i).get(20, TimeUnit.SECONDS).offset());
         }
     }
 

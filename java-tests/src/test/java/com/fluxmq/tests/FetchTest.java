@@ -259,7 +259,7 @@ class FetchTest extends BrokerTest {
     /** Several segments: reads cross from one file to the next. */
     @Test
     void readsCrossSegments() throws Exception {
-        String topic = topic(1, "segment.bytes", "1048576");
+        String topic = topic(1, "segment.bytes", "1048576", "retention.ms", "-1");
         KafkaProducer<byte[], byte[]> producer = producer();
         for (int i = 0; i < 100; i++) {
             producer.send(new ProducerRecord<>(topic, 0, 1_000L + i, null, noise(i, 50_000)));

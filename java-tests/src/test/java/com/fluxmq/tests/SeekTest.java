@@ -10,6 +10,7 @@ import java.time.Duration;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.LongStream;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.clients.consumer.OffsetOutOfRangeException;
@@ -83,15 +84,12 @@ class SeekTest extends BrokerTest {
     @ParameterizedTest
     @CsvSource({"0,none", "100,none", "100,gzip", "100,lz4", "100,zstd", "100,snappy"})
     void offsetsForTimesFindsTheFirstRecordAtOrAfter(int lingerMs, String codec) throws Exception {
-        String topic = topic(2);
+        String topic = topic(2, KEEP);
         TopicPartition partition = new TopicPartition(topic, 0);
         TopicPartition empty = new TopicPartition(topic, 1);
         KafkaProducer<byte[], byte[]> producer = producer("linger.ms", String.valueOf(lingerMs), "compression.type", codec);
         long base = 1_600_000_000_000L;
-        for (int i = 0; i < 200; i++) {
-            producer.send(new ProducerRecord<>(topic, 0, base + i * 10L, null, text(Integer.toString(i))));
-        }
-        producer.flush();
+        sendAt(producer, topic, LongStream.range(0, 200).map(i -> base + i * 10).toArray());
         KafkaConsumer<byte[], byte[]> consumer = at(partition);
         assertFound(consumer, partition, 0, 0, base);
         assertFound(consumer, partition, base, 0, base);
@@ -104,12 +102,11 @@ class SeekTest extends BrokerTest {
 
     @Test
     void offsetsForTimesWithTimesOutOfOrder() throws Exception {
-        String topic = topic(1);
+        String topic = topic(1, KEEP);
         TopicPartition partition = new TopicPartition(topic, 0);
         KafkaProducer<byte[], byte[]> producer = producer("linger.ms", "0");
-        long[] timestamps = {100, 50, 300, 200, 250, 400};
-        for (long timestamp : timestamps) {
-            producer.send(new ProducerRecord<>(topic, 0, timestamp, null, text("x"))).get();
+        for (long timestamp : new long[] {100, 50, 300, 200, 250, 400}) {
+            producer.send(new ProducerRecord<>(topic, 0, timestamp, null, text("a batch of its own"))).get();
         }
         KafkaConsumer<byte[], byte[]> consumer = at(partition);
         assertFound(consumer, partition, 60, 0, 100);

@@ -27,7 +27,7 @@ class TimestampTest extends BrokerTest {
 
     @Test
     void createTimeIsTheProducers() throws Exception {
-        String topic = topic(1);
+        String topic = topic(1, KEEP);
         KafkaProducer<byte[], byte[]> producer = producer();
         long[] timestamps = {0, 1, 1_500_000_000_000L, System.currentTimeMillis(), 5};
         for (long timestamp : timestamps) {
@@ -78,7 +78,7 @@ class TimestampTest extends BrokerTest {
 
     @Test
     void moreThanAnHourAheadIsRefused() throws Exception {
-        String topic = topic(1);
+        String topic = topic(1, KEEP);
         KafkaProducer<byte[], byte[]> producer = producer();
         long now = System.currentTimeMillis();
         failure(InvalidTimestampException.class, producer.send(at(topic, now + 2 * HOUR_MS)));
