@@ -5,8 +5,9 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use super::store::{
@@ -30,7 +31,9 @@ const REVISION: &str = "revision";
 
 /// A [`MetaStore`] in one file.
 pub struct RedbStore {
-    database: Database,
+    path: PathBuf,
+    /// None after the disk was full, until the next use: redb takes nothing more after an error of the file.
+    database: Mutex<Option<Database>>,
 }
 
 impl RedbStore {
@@ -43,14 +46,8 @@ impl RedbStore {
         if !path.exists() {
             Self::make(directory, &path)?;
         }
-        Self::open_file(&path)
-    }
-
-    fn open_file(path: &Path) -> Result<Self, StoreError> {
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(engine)?;
-        let store = Self { database };
-        store.check_format()?;
-        Ok(store)
+        let database = Mutex::new(Some(open_file(&path)?));
+        Ok(Self { path, database })
     }
 
     /// Makes a store without entries, under another name until it is whole: redb refuses a file that it was
@@ -63,7 +60,7 @@ impl RedbStore {
             }
             _ => {}
         }
-        drop(Self::open_file(&unfinished)?);
+        drop(open_file(&unfinished)?);
         let published = || {
             File::open(&unfinished)?.sync_all()?;
             fs::rename(&unfinished, path)?;
@@ -72,98 +69,134 @@ impl RedbStore {
         published().map_err(StoreError::Directory)
     }
 
-    /// Refuses a newer format; gives a new file its format version and its tables.
-    fn check_format(&self) -> Result<(), StoreError> {
-        let read = self.database.begin_read().map_err(engine)?;
-        let found = match read.open_table(COUNTERS) {
-            Ok(counters) => counters.get(FORMAT).map_err(engine)?.map(|version| version.value()),
-            Err(TableError::TableDoesNotExist(_)) => None,
-            Err(error) => return Err(engine(error)),
+    /// Runs `work` on the database, opening it again where the disk was full before: whatever was under way then did not
+    /// happen. After any other error nobody knows what is on disk, and the database stays as redb leaves it, refusing.
+    fn with<T, E: From<StoreError>>(
+        &self,
+        is_full: impl Fn(&E) -> bool,
+        work: impl FnOnce(&Database) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut database = self.database.lock();
+        let open = match &mut *database {
+            Some(open) => open,
+            closed => closed.insert(open_file(&self.path)?),
         };
-        match found {
-            Some(found) if found > FORMAT_VERSION => {
-                Err(StoreError::NewerFormat { found, supported: FORMAT_VERSION })
+        let result = work(open);
+        if result.as_ref().is_err_and(is_full) {
+            *database = None;
+        }
+        result
+    }
+}
+
+fn open_file(path: &Path) -> Result<Database, StoreError> {
+    let database = Builder::new().set_cache_size(CACHE_BYTES).create(path).map_err(engine)?;
+    check_format(&database)?;
+    Ok(database)
+}
+
+/// Refuses a newer format; gives a new file its format version and its tables.
+fn check_format(database: &Database) -> Result<(), StoreError> {
+    let read = database.begin_read().map_err(engine)?;
+    let found = match read.open_table(COUNTERS) {
+        Ok(counters) => counters.get(FORMAT).map_err(engine)?.map(|version| version.value()),
+        Err(TableError::TableDoesNotExist(_)) => None,
+        Err(error) => return Err(engine(error)),
+    };
+    match found {
+        Some(found) if found > FORMAT_VERSION => {
+            Err(StoreError::NewerFormat { found, supported: FORMAT_VERSION })
+        }
+        Some(_) => Ok(()),
+        None => {
+            let write = begin_write(database)?;
+            {
+                write.open_table(ENTRIES).map_err(engine)?;
+                let mut counters = write.open_table(COUNTERS).map_err(engine)?;
+                counters.insert(FORMAT, FORMAT_VERSION).map_err(engine)?;
+                counters.insert(REVISION, ABSENT).map_err(engine)?;
             }
-            Some(_) => Ok(()),
-            None => {
-                let write = self.begin_write()?;
-                {
-                    write.open_table(ENTRIES).map_err(engine)?;
-                    let mut counters = write.open_table(COUNTERS).map_err(engine)?;
-                    counters.insert(FORMAT, FORMAT_VERSION).map_err(engine)?;
-                    counters.insert(REVISION, ABSENT).map_err(engine)?;
-                }
-                write.commit().map_err(engine)
-            }
+            write.commit().map_err(engine)
         }
     }
+}
 
-    fn begin_write(&self) -> Result<redb::WriteTransaction, StoreError> {
-        let mut write = self.database.begin_write().map_err(engine)?;
-        write.set_durability(Durability::Immediate).map_err(engine)?;
-        Ok(write)
-    }
+fn begin_write(database: &Database) -> Result<redb::WriteTransaction, StoreError> {
+    let mut write = database.begin_write().map_err(engine)?;
+    write.set_durability(Durability::Immediate).map_err(engine)?;
+    Ok(write)
 }
 
 impl MetaStore for RedbStore {
     fn get(&self, key: &str) -> Result<Option<Versioned>, StoreError> {
-        let read = self.database.begin_read().map_err(engine)?;
-        let entries = read.open_table(ENTRIES).map_err(engine)?;
-        let found = entries.get(key).map_err(engine)?;
-        Ok(found.map(|guard| {
-            let (revision, value) = guard.value();
-            Versioned { value: value.to_vec(), revision }
-        }))
+        self.with(StoreError::is_full, |database| {
+            let read = database.begin_read().map_err(engine)?;
+            let entries = read.open_table(ENTRIES).map_err(engine)?;
+            let found = entries.get(key).map_err(engine)?;
+            Ok(found.map(|guard| {
+                let (revision, value) = guard.value();
+                Versioned { value: value.to_vec(), revision }
+            }))
+        })
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
-        let read = self.database.begin_read().map_err(engine)?;
-        let entries = read.open_table(ENTRIES).map_err(engine)?;
-        let mut listing = Vec::new();
-        for entry in entries.range(prefix..).map_err(engine)? {
-            let (key, found) = entry.map_err(engine)?;
-            if !key.value().starts_with(prefix) {
-                break;
+        self.with(StoreError::is_full, |database| {
+            let read = database.begin_read().map_err(engine)?;
+            let entries = read.open_table(ENTRIES).map_err(engine)?;
+            let mut listing = Vec::new();
+            for entry in entries.range(prefix..).map_err(engine)? {
+                let (key, found) = entry.map_err(engine)?;
+                if !key.value().starts_with(prefix) {
+                    break;
+                }
+                let (revision, value) = found.value();
+                let versioned = Versioned { value: value.to_vec(), revision };
+                listing.push(Entry { key: key.value().to_owned(), versioned });
             }
-            let (revision, value) = found.value();
-            let versioned = Versioned { value: value.to_vec(), revision };
-            listing.push(Entry { key: key.value().to_owned(), versioned });
-        }
-        Ok(listing)
+            Ok(listing)
+        })
     }
 
     fn transact(&self, conditions: &[Condition], writes: Vec<Write>) -> Result<Revision, TransactError> {
-        let transaction = self.begin_write()?;
-        let revision;
-        {
-            let mut entries = transaction.open_table(ENTRIES).map_err(engine)?;
-            for condition in conditions {
-                let found = entries
-                    .get(condition.key.as_str())
-                    .map_err(engine)?
-                    .map_or(ABSENT, |guard| guard.value().0);
-                if found != condition.revision {
-                    let key = condition.key.clone();
-                    return Err(TransactError::Conflict { key, expected: condition.revision, found });
-                }
+        let is_full = |error: &TransactError| matches!(error, TransactError::Store(error) if error.is_full());
+        self.with(is_full, |database| transact(database, conditions, writes))
+    }
+}
+
+fn transact(
+    database: &Database,
+    conditions: &[Condition],
+    writes: Vec<Write>,
+) -> Result<Revision, TransactError> {
+    let transaction = begin_write(database)?;
+    let revision;
+    {
+        let mut entries = transaction.open_table(ENTRIES).map_err(engine)?;
+        for condition in conditions {
+            let found =
+                entries.get(condition.key.as_str()).map_err(engine)?.map_or(ABSENT, |guard| guard.value().0);
+            if found != condition.revision {
+                let key = condition.key.clone();
+                return Err(TransactError::Conflict { key, expected: condition.revision, found });
             }
-            let mut counters = transaction.open_table(COUNTERS).map_err(engine)?;
-            revision = counters.get(REVISION).map_err(engine)?.map_or(ABSENT, |guard| guard.value()) + 1;
-            counters.insert(REVISION, revision).map_err(engine)?;
-            for write in writes {
-                match write {
-                    Write::Put(key, value) => {
-                        entries.insert(key.as_str(), (revision, value.as_slice())).map_err(engine)?;
-                    }
-                    Write::Delete(key) => {
-                        entries.remove(key.as_str()).map_err(engine)?;
-                    }
+        }
+        let mut counters = transaction.open_table(COUNTERS).map_err(engine)?;
+        revision = counters.get(REVISION).map_err(engine)?.map_or(ABSENT, |guard| guard.value()) + 1;
+        counters.insert(REVISION, revision).map_err(engine)?;
+        for write in writes {
+            match write {
+                Write::Put(key, value) => {
+                    entries.insert(key.as_str(), (revision, value.as_slice())).map_err(engine)?;
+                }
+                Write::Delete(key) => {
+                    entries.remove(key.as_str()).map_err(engine)?;
                 }
             }
         }
-        transaction.commit().map_err(engine)?;
-        Ok(revision)
     }
+    transaction.commit().map_err(engine)?;
+    Ok(revision)
 }
 
 fn engine(error: impl Into<redb::Error>) -> StoreError {
@@ -259,7 +292,7 @@ mod tests {
     fn a_newer_format_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let store = RedbStore::open(directory.path()).unwrap();
-        let write = store.database.begin_write().unwrap();
+        let write = begin_write(store.database.lock().as_ref().unwrap()).unwrap();
         write.open_table(COUNTERS).unwrap().insert(FORMAT, FORMAT_VERSION + 1).unwrap();
         write.commit().unwrap();
         drop(store);

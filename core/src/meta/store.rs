@@ -7,6 +7,8 @@
 //!
 //! Calls block on the disk: never make them on a network thread.
 
+use std::io;
+
 use thiserror::Error;
 
 /// A number raised by one with every commit. Zero stands for "there is no such entry".
@@ -67,7 +69,23 @@ pub enum StoreError {
     Engine(#[source] Box<redb::Error>),
     /// The directory that holds the store could not be synced.
     #[error("the metadata store's directory cannot be synced: {0}")]
-    Directory(#[source] std::io::Error),
+    Directory(#[source] io::Error),
+}
+
+impl StoreError {
+    /// Whether the disk or the quota was full, which may pass.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let io = match self {
+            StoreError::Engine(error) => match &**error {
+                redb::Error::Io(error) => error,
+                _ => return false,
+            },
+            StoreError::Directory(error) => error,
+            StoreError::NewerFormat { .. } => return false,
+        };
+        matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
 }
 
 /// Why a transaction changed nothing.

@@ -5,7 +5,7 @@ use crate::fs::{
     DELETED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX,
     segment_path,
 };
-use crate::segment::Segment;
+use crate::segment::{Segment, is_full};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ impl Log {
     }
 
     /// Rolls the active segment when it has batches and is older than `segment.ms`, by the timestamp of its first
-    /// batch or, without one, by its creation. Returns whether it did.
+    /// batch or, without one, by its creation. Returns whether it did; on a full disk it doesn't.
     ///
     /// # Errors
     /// The log is offline, or the new segment can't be created and it goes so.
@@ -100,7 +100,12 @@ impl Log {
         if active.position == 0 || now_ms.saturating_sub(since_ms) <= writer.config.segment_ms {
             return Ok(false);
         }
-        inner.roll(&mut writer, now_ms).map_err(|error| inner.fail("rolling a segment", &error))?;
+        match inner.roll(&mut writer, now_ms) {
+            Ok(()) => {}
+            // Tried again at the next turn.
+            Err(error) if is_full(&error) => return Ok(false),
+            Err(error) => return Err(inner.fail("rolling a segment", &error)),
+        }
         self.request_preparation(&mut writer, true, now_ms);
         Ok(true)
     }

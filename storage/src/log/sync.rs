@@ -3,6 +3,7 @@
 use super::{Inner, Log, LogOffsetMetadata, Offline};
 use crate::fs::{SNAPSHOT_SUFFIX, replace_file, segment_path};
 use crate::leader_epochs::LEADER_EPOCH_CHECKPOINT;
+use crate::segment::is_full;
 use std::io;
 use std::sync::atomic::Ordering;
 
@@ -110,6 +111,11 @@ impl Inner {
 
     /// The caller holds the sync lock, and rolled segments are finished.
     fn sync_finished(&self) -> io::Result<()> {
+        // First: once the rolled segments are durable nobody looks for epochs in them any more.
+        match self.write_epochs() {
+            Err(error) if is_full(&error) => return Ok(()),
+            other => other?,
+        }
         let list = self.segments.load_full();
         let durable_end = *self.durable_end.lock();
         let mut synced = false;
@@ -126,7 +132,6 @@ impl Inner {
         if synced {
             self.fs().sync_dir(&self.dir)?;
         }
-        self.write_epochs()?;
         self.recovery_point.fetch_max(durable_end.offset, Ordering::AcqRel);
         Ok(())
     }
@@ -156,8 +161,12 @@ impl Inner {
             writer.epochs_dirty = false;
             writer.epochs.encode()
         };
-        replace_file(self.fs(), &self.dir.join(LEADER_EPOCH_CHECKPOINT), text.as_bytes())?;
-        self.fs().sync_dir(&self.dir)
+        let written = replace_file(self.fs(), &self.dir.join(LEADER_EPOCH_CHECKPOINT), text.as_bytes())
+            .and_then(|()| self.fs().sync_dir(&self.dir));
+        if written.is_err() {
+            self.writer.lock().epochs_dirty = true;
+        }
+        written
     }
 }
 

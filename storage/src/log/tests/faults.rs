@@ -11,6 +11,8 @@ struct FaultyFs {
     write: Mutex<Option<io::ErrorKind>>,
     /// The disk is full for everything but the batches, of which a write has two parts.
     full_index: AtomicBool,
+    /// There is no space for new files.
+    full_directory: AtomicBool,
     fail_sync: AtomicBool,
     fail_sync_dir: AtomicBool,
     no_allocate: AtomicBool,
@@ -28,6 +30,13 @@ impl Fs for FaultyFs {
             return Err(io::ErrorKind::StorageFull.into());
         }
         RealFs.write_all_at(file, parts, position)
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<File> {
+        if self.full_directory.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        RealFs.create_new(path)
     }
 
     fn sync_data(&self, file: &File) -> io::Result<()> {
@@ -101,6 +110,27 @@ fn a_disk_that_is_full_when_an_index_is_written_does_not_stop_the_log() {
     let (log, recovered) = Log::open(dir.path(), config, plain_env(), hint(true, 0)).unwrap();
     assert_eq!(recovered, Recovered::default());
     assert_eq!(read_all(&log).len(), 1000);
+}
+
+#[test]
+fn a_disk_that_is_full_does_not_stop_what_is_done_in_the_background() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, fs) = faulty(dir.path());
+    log.append(&batch(1, 100), context(WriteMode::Plain)).unwrap();
+    let due_ms = NOW_MS + small_segments().segment_ms + 1;
+    fs.full_directory.store(true, Ordering::Relaxed);
+    assert!(!log.roll_if_due(due_ms).unwrap());
+    fs.full_directory.store(false, Ordering::Relaxed);
+    assert!(log.roll_if_due(due_ms).unwrap());
+    log.append(&batch(1, 100), context(WriteMode::Plain)).unwrap();
+    log.sync().unwrap();
+    fs.full_index.store(true, Ordering::Relaxed);
+    log.sync_sealed().unwrap();
+    assert_eq!(log.recovery_point(), 0, "the rolled segment can't be finished yet");
+    fs.full_index.store(false, Ordering::Relaxed);
+    log.sync_sealed().unwrap();
+    assert_eq!(log.recovery_point(), 2);
+    assert!(dir.path().join("leader-epoch-checkpoint").exists());
 }
 
 #[test]

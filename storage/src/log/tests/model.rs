@@ -5,6 +5,9 @@ use crate::batch::{HEADER_SIZE_BYTES, HeaderPatch};
 use crate::fs::{INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, segment_path};
 use proptest::prelude::*;
 use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::sync::atomic::AtomicUsize;
 
 /// What a crash does to bytes of a file that were not synced.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +33,44 @@ enum Op {
     Checkpoint,
     Advance { to: f64 },
     Reopen,
-    Crash { at: f64, active: Damage, older: Damage, indexes: bool, snapshots: bool },
+    Crash { at: f64, active: Damage, older: Damage, indexes: bool, snapshots: bool, again_after: usize },
+}
+
+/// A file system on which a recovery comes so far and no further.
+#[derive(Debug)]
+struct Interrupted(AtomicUsize);
+
+impl Interrupted {
+    fn step(&self) -> io::Result<()> {
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        left.map(|_| ()).map_err(|_| io::ErrorKind::Other.into())
+    }
+}
+
+impl Fs for Interrupted {
+    fn write_all_at(&self, file: &File, parts: &[&[u8]], position: u64) -> io::Result<()> {
+        self.step().and_then(|()| RealFs.write_all_at(file, parts, position))
+    }
+
+    fn set_len(&self, file: &File, len: u64) -> io::Result<()> {
+        self.step().and_then(|()| RealFs.set_len(file, len))
+    }
+
+    fn sync_all(&self, file: &File) -> io::Result<()> {
+        self.step().and_then(|()| RealFs.sync_all(file))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.step().and_then(|()| RealFs.sync_dir(dir))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step().and_then(|()| RealFs.rename(from, to))
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.step().and_then(|()| RealFs.remove_file(path))
+    }
 }
 
 fn damage() -> impl Strategy<Value = Damage> {
@@ -61,8 +101,10 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Checkpoint),
         1 => (0.0..1.0).prop_map(|to| Op::Advance { to }),
         1 => Just(Op::Reopen),
-        1 => (0.0..1.0, damage(), damage(), any::<bool>(), any::<bool>()).prop_map(
-            |(at, active, older, indexes, snapshots)| Op::Crash { at, active, older, indexes, snapshots }
+        1 => (0.0..1.0, damage(), damage(), any::<bool>(), any::<bool>(), 0..30usize).prop_map(
+            |(at, active, older, indexes, snapshots, again_after)| {
+                Op::Crash { at, active, older, indexes, snapshots, again_after }
+            }
         ),
     ]
 }
@@ -197,8 +239,13 @@ impl Model {
                 assert_eq!(recovered, Recovered::default());
                 assert_eq!(self.log.log_end().offset, self.end());
             }
-            Op::Crash { at, active, older, indexes, snapshots } => {
-                self.crash(at, active, older, indexes, snapshots);
+            Op::Crash { at, active, older, indexes, snapshots, again_after } => {
+                self.damage(at, active, older, indexes, snapshots);
+                // The first recovery may not come to its end.
+                let env = LogEnv { fs: Arc::new(Interrupted(AtomicUsize::new(again_after))), preparer: None };
+                let hint = OpenHint { log_start_offset: self.start, ..hint(false, self.checkpointed) };
+                let _ = Log::open(self.dir.path(), config(), env, hint);
+                self.recover();
             }
         }
     }
@@ -212,7 +259,8 @@ impl Model {
         recovered
     }
 
-    fn crash(&mut self, at: f64, active: Damage, older: Damage, indexes: bool, snapshots: bool) {
+    /// Does to the files what a crash may do to what was not synced.
+    fn damage(&mut self, at: f64, active: Damage, older: Damage, indexes: bool, snapshots: bool) {
         let durable = self.log.durable_end();
         let recovery_point = self.log.recovery_point();
         assert!(self.checkpointed <= recovery_point && recovery_point <= durable.offset);
@@ -267,7 +315,11 @@ impl Model {
                 std::fs::write(snapshot, b"torn").unwrap();
             }
         }
-        let before = self.end();
+    }
+
+    /// Opens what a crash has left, and holds it against what has to be there.
+    fn recover(&mut self) {
+        let (durable, before) = (self.log.durable_end(), self.end());
         self.open(false);
         let end = self.log.log_end().offset;
         let lowest = durable.offset.max(self.start);
