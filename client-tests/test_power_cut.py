@@ -80,11 +80,14 @@ def test_a_cut_during_the_recovery_loses_nothing_either(tmp_path, topic, full):
                 promised = [p.abandon() for p in producers]
                 disks.append(disks[-1].cut(tmp_path / "1.img", tmp_path / "1"))
             for cut in range(2, 12 if full else 6):
-                with Broker(disks[-1].mount_point / "data", overrides=settings, log=tmp_path / f"{cut}.log") as broker:
+                broker = Broker(disks[-1].mount_point / "data", overrides=settings, log=tmp_path / f"{cut}.log")
+                try:
                     broker.launch()
                     time.sleep(random.uniform(0.01, 0.12))
                     broker.freeze()
                     disks.append(disks[-1].cut(tmp_path / f"{cut}.img", tmp_path / str(cut)))
+                finally:
+                    broker.kill()
                 disks[-2].discard()
         with Broker(disks[-1].mount_point / "data", log=tmp_path / "last.log").start() as recovered:
             for p, acknowledged in enumerate(promised):
@@ -118,7 +121,7 @@ class TopicChanges:
                     del self.there[name]
                     self._admin.delete_topics([name])[name].result(5)
                     self.gone.add(name)
-            except KafkaException:
+            except (KafkaException, TimeoutError):
                 pass
             if self._stopping.is_set():
                 return

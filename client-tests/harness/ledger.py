@@ -116,12 +116,13 @@ class JavaLedgerProducer:
         self._thread.join()
 
 
-def read_partition(bootstrap: str, topic: str, partition: int, *, timeout_s: float = 60, config: dict | None = None):
-    """Every record of a partition from its start to its high watermark: [(offset, value)]."""
+def read_partition(bootstrap: str, topic: str, partition: int, *, start: int = 0, timeout_s: float = 120, config: dict | None = None):
+    """Every record of a partition from `start` or its own start on to its high watermark: [(offset, value)]."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False,
                          "auto.offset.reset": "error", "fetch.wait.max.ms": 50, "log_level": 2, **(config or {})})
     try:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
+        low = max(low, start)
         records: list[tuple[int, bytes]] = []
         if high <= low:
             return records
