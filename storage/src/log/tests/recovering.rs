@@ -323,3 +323,34 @@ fn after_a_crash_the_batches_before_the_last_roll_are_known_as_duplicates_too() 
     }
     assert_eq!(send(&log, 12).base_offset, 12);
 }
+
+#[test]
+fn after_a_crash_a_long_log_is_not_gone_through_for_its_producers() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig { segment_bytes: 4 << 20, ..LogConfig::default() };
+    let (log, _) = Log::open(dir.path(), config.clone(), plain_env(), hint(true, 0)).unwrap();
+    let value = vec![1; 1 << 20];
+    let send = |log: &Log, producer: i64, sequence: i32, value: &[u8]| {
+        let batch =
+            BatchBuilder::new().producer(producer, 0, sequence).record(NOW_MS, None, Some(value)).build();
+        log.append(&batch, context(WriteMode::Plain)).unwrap()
+    };
+    for sequence in 0..3 {
+        send(&log, 6, sequence, b"early");
+    }
+    for sequence in 0..50 {
+        send(&log, 7, sequence, &value);
+    }
+    log.sync().unwrap();
+    log.sync_sealed().unwrap();
+    let recovery_point = log.recovery_point();
+    drop(log);
+    let (log, _) = Log::open(dir.path(), config, plain_env(), hint(false, recovery_point)).unwrap();
+    for sequence in 45..50 {
+        assert!(send(&log, 7, sequence, &value).duplicate, "{sequence}");
+    }
+    // From the snapshot: only the last batch is there, so the log wasn't read from its start.
+    assert!(send(&log, 6, 2, b"early").duplicate);
+    let again = BatchBuilder::new().producer(6, 0, 1).record(NOW_MS, None, Some(b"early")).build();
+    assert!(matches!(log.append(&again, context(WriteMode::Plain)), Err(AppendError::Sequence(_))));
+}
