@@ -158,7 +158,7 @@ struct Writer {
     /// The epochs differ from their checkpoint file.
     epochs_dirty: bool,
     active: Option<Active>,
-    /// Something was appended since the log was opened, or its files weren't those of a clean stop.
+    /// Something was appended or rolled since the log was opened, or its files weren't those of a clean stop.
     changed: bool,
     /// A file made ready for the next roll.
     next: Option<NextSegment>,

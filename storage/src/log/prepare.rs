@@ -315,6 +315,7 @@ impl Inner {
 
     /// Makes a new segment at the log end the active one; the last one is queued to be finished.
     pub(super) fn roll(&self, writer: &mut Writer, now_ms: i64) -> io::Result<()> {
+        writer.changed = true;
         let base_offset = writer.next_offset;
         let path = segment_path(&self.dir, base_offset, LOG_SUFFIX);
         let next = match writer.next.take() {

@@ -148,3 +148,22 @@ fn an_idle_log_reserves_little() {
     let file = crate::fs::segment_path(dir.path(), 0, crate::fs::LOG_SUFFIX);
     assert!(file.metadata().unwrap().len() <= 128 << 10);
 }
+
+#[test]
+fn a_segment_that_was_rolled_by_time_and_never_written_is_cut_at_the_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let (env, _) = mapped_env();
+    let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 0)).unwrap();
+    log.append(&batch(1, 10), context(WriteMode::Mapped)).unwrap();
+    log.close().unwrap();
+    drop(log);
+    let (env, preparer) = mapped_env();
+    let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 1)).unwrap();
+    assert!(log.roll_if_due(i64::MAX).unwrap());
+    preparer.run();
+    log.close().unwrap();
+    drop(log);
+    let (log, recovered) = Log::open(dir.path(), LogConfig::default(), plain_env(), hint(true, 1)).unwrap();
+    assert_eq!(recovered, Recovered::default());
+    assert_eq!((log.log_end().offset, log.segment_count()), (1, 2));
+}

@@ -31,6 +31,7 @@ enum Op {
     Sync,
     SyncSealed,
     Checkpoint,
+    RollByTime,
     Advance { to: f64 },
     Reopen,
     Crash { at: f64, active: Damage, older: Damage, indexes: bool, snapshots: bool, again_after: usize },
@@ -99,6 +100,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Sync),
         1 => Just(Op::SyncSealed),
         1 => Just(Op::Checkpoint),
+        1 => Just(Op::RollByTime),
         1 => (0.0..1.0).prop_map(|to| Op::Advance { to }),
         1 => Just(Op::Reopen),
         1 => (0.0..1.0, damage(), damage(), any::<bool>(), any::<bool>(), 0..30usize).prop_map(
@@ -226,6 +228,9 @@ impl Model {
             Op::Prepare => self.preparer.run(),
             Op::Sync => assert_eq!(self.log.sync().unwrap().offset, self.log.log_end().offset),
             Op::SyncSealed => self.log.sync_sealed().unwrap(),
+            Op::RollByTime => {
+                self.log.roll_if_due(i64::MAX).unwrap();
+            }
             Op::Checkpoint => self.checkpointed = self.log.recovery_point(),
             Op::Advance { to } => {
                 let to = self.start + ((self.end() - self.start) as f64 * to) as i64;
