@@ -334,7 +334,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Makes a finished segment durable with its length and its indexes.
+    /// Makes the files of a finished segment durable, with its length and its indexes. Their names are the caller's to
+    /// sync, before it marks the segment.
     pub(crate) fn sync_finished(&self, fs: &dyn Fs) -> io::Result<()> {
         debug_assert!(self.is_finished());
         fs.sync_all(&self.file.file)?;
@@ -346,8 +347,6 @@ impl Segment {
         let mut indexes = self.indexes.write();
         indexes.offset.close();
         indexes.time.close();
-        drop(indexes);
-        self.mark_durable();
         Ok(())
     }
 
@@ -448,7 +447,12 @@ impl Segment {
 /// doubt.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+        || is_out_of_files(error)
+}
+
+/// The table of open files is full: a file or directory couldn't be opened, so nothing was tried on it.
+pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Goes from batch header to batch header below a position.

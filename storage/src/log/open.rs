@@ -411,7 +411,10 @@ impl Opening<'_> {
     fn make_durable(&self, segment: &Segment, sealed: bool) -> io::Result<()> {
         if sealed {
             segment.finish(self.fs)?;
-            segment.sync_finished(self.fs)
+            segment.sync_finished(self.fs)?;
+            // The directory is synced before the log is used.
+            segment.mark_durable();
+            Ok(())
         } else {
             self.fs.sync_all(segment.file().file())?;
             segment.mark_synced();

@@ -3,14 +3,15 @@
 use super::{Inner, Log, LogOffsetMetadata, Offline};
 use crate::fs::{SNAPSHOT_SUFFIX, replace_file, segment_path};
 use crate::leader_epochs::LEADER_EPOCH_CHECKPOINT;
-use crate::segment::is_full;
+use crate::segment::{is_full, is_out_of_files};
 use std::io;
 use std::sync::atomic::Ordering;
 
 impl Log {
     /// Makes everything that is published now durable: rolled segments first, then the active one, then the
     /// names in the directory. Moves the durable end, and the recovery point with it unless rolled segments wait
-    /// for [`Log::sync_sealed`]. Appends go on meanwhile; concurrent calls follow one another.
+    /// for [`Log::sync_sealed`]. Appends go on meanwhile; concurrent calls follow one another. While no file can be
+    /// opened the durable end stays where it is.
     ///
     /// # Errors
     /// After a failed sync nobody knows what is on disk: the log goes offline and stays so.
@@ -21,7 +22,11 @@ impl Log {
         if inner.gone.load(Ordering::Acquire) {
             return Ok(self.durable_end());
         }
-        inner.sync_batches().map_err(|error| inner.fail("syncing a segment", &error))
+        match inner.sync_batches() {
+            // Whoever waits asks again.
+            Err(error) if is_out_of_files(&error) => Ok(self.durable_end()),
+            synced => synced.map_err(|error| inner.fail("syncing a segment", &error)),
+        }
     }
 
     /// Finishes rolled segments (length, indexes, snapshot), makes that durable and moves the recovery point past
@@ -41,7 +46,11 @@ impl Log {
             inner.finish_sealed();
         }
         inner.check_online()?;
-        inner.sync_finished().map_err(|error| inner.fail("syncing a rolled segment", &error))
+        match inner.sync_finished() {
+            // What is done is done again with the next one.
+            Err(error) if is_out_of_files(&error) => Ok(()),
+            synced => synced.map_err(|error| inner.fail("syncing a rolled segment", &error)),
+        }
     }
 
     /// Flushes everything and closes the files' books: closing time index entry, exact lengths, snapshot, epochs,
@@ -71,6 +80,7 @@ impl Log {
                 active.segment.finish(inner.fs())?;
                 inner.write_snapshot(offset, &snapshot)?;
                 active.segment.sync_finished(inner.fs())?;
+                active.segment.mark_durable();
                 inner.sync_snapshot(offset)?;
                 inner.dir_dirty.store(true, Ordering::Release);
             }
@@ -100,7 +110,7 @@ impl Inner {
             segment.sync_data(position, self.fs())?;
         }
         if dir_dirty {
-            self.fs().sync_dir(&self.dir)?;
+            self.fs().sync_dir(&self.dir).inspect_err(|_| self.dir_dirty.store(true, Ordering::Release))?;
         }
         *self.durable_end.lock() = end;
         if sealed_first + 1 >= list.segments.len() {
@@ -118,21 +128,25 @@ impl Inner {
         }
         let list = self.segments.load_full();
         let durable_end = *self.durable_end.lock();
-        let mut synced = false;
-        for pair in list.segments[list.first_not_durable()..].windows(2) {
+        let rolled = &list.segments[list.first_not_durable()..];
+        let mut synced = Vec::new();
+        for pair in rolled.windows(2) {
             let (segment, next) = (&pair[0], &pair[1]);
             if !segment.is_finished() {
                 // Rolled after the others were finished: the next call's.
-                return Ok(());
+                break;
             }
             self.sync_snapshot(next.base_offset())?;
             segment.sync_finished(self.fs())?;
-            synced = true;
+            synced.push(segment);
         }
-        if synced {
+        if !synced.is_empty() {
             self.fs().sync_dir(&self.dir)?;
         }
-        self.recovery_point.fetch_max(durable_end.offset, Ordering::AcqRel);
+        synced.iter().for_each(|segment| segment.mark_durable());
+        if synced.len() + 1 >= rolled.len() {
+            self.recovery_point.fetch_max(durable_end.offset, Ordering::AcqRel);
+        }
         Ok(())
     }
 

@@ -15,6 +15,8 @@ struct FaultyFs {
     full_directory: AtomicBool,
     fail_sync: AtomicBool,
     fail_sync_dir: AtomicBool,
+    /// No file or directory can be opened.
+    no_files: AtomicBool,
     no_allocate: AtomicBool,
     syncs: AtomicUsize,
 }
@@ -48,6 +50,9 @@ impl Fs for FaultyFs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        if self.no_files.load(Ordering::Relaxed) {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
         if self.fail_sync_dir.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::Other.into());
         }
@@ -131,6 +136,25 @@ fn a_disk_that_is_full_does_not_stop_what_is_done_in_the_background() {
     log.sync_sealed().unwrap();
     assert_eq!(log.recovery_point(), 2);
     assert!(dir.path().join("leader-epoch-checkpoint").exists());
+}
+
+#[test]
+fn a_full_table_of_files_delays_a_sync_and_does_not_stop_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, fs) = faulty(dir.path());
+    for _ in 0..100 {
+        log.append(&batch(1, 1000), context(WriteMode::Plain)).unwrap();
+    }
+    assert!(log.segment_count() > 3);
+    fs.no_files.store(true, Ordering::Relaxed);
+    assert_eq!(log.sync().unwrap().offset, 0, "the names of the new segments may not be on disk");
+    log.sync_sealed().unwrap();
+    assert_eq!(log.recovery_point(), 0);
+    fs.no_files.store(false, Ordering::Relaxed);
+    assert_eq!(log.sync().unwrap().offset, 100);
+    assert_eq!(log.recovery_point(), 0, "nor those of their indexes");
+    log.sync_sealed().unwrap();
+    assert_eq!(log.recovery_point(), 100);
 }
 
 #[test]
