@@ -62,6 +62,14 @@ impl SegmentFile {
         self.file.read_exact_at(buffer, position)
     }
 
+    /// Fills `buffer` from `position` on if all of it is in the page cache (preadv2 with RWF_NOWAIT), without a look
+    /// at the disk. Where it gives `false` the contents of `buffer` are of no use.
+    pub fn read_cached_at(&self, buffer: &mut [u8], position: u64) -> bool {
+        let len = buffer.len();
+        let buffers = &mut [IoSliceMut::new(buffer)];
+        matches!(rustix::io::preadv2(&self.file, buffers, position, ReadWriteFlags::NOWAIT), Ok(n) if n == len)
+    }
+
     /// Whether `[position, position + len)` is in the page cache, as one byte per read-ahead window tells
     /// (preadv2 with RWF_NOWAIT); `false` where that isn't supported.
     pub fn resident(&self, position: u64, len: usize) -> bool {

@@ -67,6 +67,13 @@ impl Slice {
         }
     }
 
+    /// Fills `buffer` with the first bytes of the slice if all of them are in the page cache; `false` also where the
+    /// kernel or the file system can't say, and when the buffer is longer than the slice.
+    pub fn read_cached(&self, buffer: &mut [u8]) -> bool {
+        buffer.len() <= self.len()
+            && self.file.as_ref().is_none_or(|file| file.read_cached_at(buffer, self.position))
+    }
+
     /// All bytes, copied.
     ///
     /// # Errors
@@ -112,6 +119,12 @@ mod tests {
         let (_dir, slice) = slice_of(&[1; 300_000]);
         assert!(slice.resident());
         assert!(Slice::empty().resident());
+        let mut buffer = vec![0; slice.len()];
+        assert!(slice.read_cached(&mut buffer));
+        assert!(buffer.iter().all(|byte| *byte == 1));
+        buffer.push(0);
+        assert!(!slice.read_cached(&mut buffer), "longer than the slice");
+        assert!(Slice::empty().read_cached(&mut []));
     }
 
     #[test]
@@ -123,5 +136,6 @@ mod tests {
         // tmpfs keeps its pages whatever it is told.
         let tmpfs = rustix::fs::fstatfs(file.fd()).unwrap().f_type == 0x0102_1994;
         assert!(tmpfs || !slice.resident());
+        assert!(tmpfs || !slice.read_cached(&mut vec![0; slice.len()]));
     }
 }

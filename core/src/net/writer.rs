@@ -186,8 +186,19 @@ impl Writer {
                 }
                 Part::Slice { slice, .. } if slice.is_empty() => self.pop_slice(),
                 Part::Slice { slice, .. } => {
+                    let len = slice.len();
+                    let is_small = len < SENDFILE_MIN_BYTES;
+                    if is_small && len > staging.len() - filled {
+                        break;
+                    }
                     if self.head_resident <= self.head_sent {
-                        let until = (self.head_sent + WINDOW_BYTES).min(slice.len());
+                        // One call that tells whether the bytes are in the page cache and brings them.
+                        if is_small && slice.read_cached(&mut staging[filled..filled + len]) {
+                            filled += len;
+                            self.pop_slice();
+                            continue;
+                        }
+                        let until = (self.head_sent + WINDOW_BYTES).min(len);
                         let window = slice.part(self.head_sent as u32, (until - self.head_sent) as u32);
                         self.head_resident = until;
                         if !window.resident() {
@@ -195,8 +206,7 @@ impl Writer {
                             break;
                         }
                     }
-                    let len = slice.len();
-                    if len >= SENDFILE_MIN_BYTES || len > staging.len() - filled {
+                    if !is_small {
                         break;
                     }
                     slice.read_at(&mut staging[filled..filled + len], 0)?;
