@@ -1,8 +1,8 @@
 //! Which of the two ways to write a partition's segment is used: the prepared map, or plain writes.
 //!
 //! A page of the map that was written out is made read-only again by the kernel, so a stream that is synced every
-//! few appends pays a fault per append; a plain write does not. A stream that nobody waits on disk for is cheapest
-//! through the map. Both are coherent in the page cache, so the way may change between any two appends.
+//! few appends pays a fault per append; a plain write does not. A stream of small batches that nobody waits on disk for
+//! is cheapest through the map; for large ones the log itself prefers writes. Both are coherent in the page cache, so the way may change between any two appends.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -9,11 +9,15 @@ use crate::segment::{SegmentEnd, is_full};
 use std::io;
 use std::sync::atomic::Ordering;
 
+/// Pages are made writable ahead for batches below this size. From it on a write costs less CPU than preparing the
+/// pages and storing into them: docs/decisions/005.
+const MAPPED_MAX_BATCH_BYTES: u64 = 8 << 10;
+
 /// How an append reaches the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteMode {
     /// Into the prepared map, for a stream that nobody waits on disk for. Falls back to a write where the map
-    /// isn't ready.
+    /// isn't ready; large batches use what was prepared for small ones, and don't ask for more.
     Mapped,
     /// With a write, for a log that is synced all the time: storing into a map after each sync costs a fault.
     Plain,
@@ -200,8 +204,8 @@ impl Inner {
     fn write(&self, active: &mut Active, parts: [&[u8]; 2], mode: WriteMode) -> Result<(), AppendError> {
         let position = u64::from(active.position);
         let end = position + (parts[0].len() + parts[1].len()) as u64;
-        active.wants_map = mode == WriteMode::Mapped;
-        if active.wants_map
+        active.wants_map = mode == WriteMode::Mapped && end - position < MAPPED_MAX_BATCH_BYTES;
+        if mode == WriteMode::Mapped
             && let Some(map) = &mut active.map
             && end <= map.prepared_end
         {

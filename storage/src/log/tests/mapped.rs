@@ -53,20 +53,44 @@ fn without_the_preparer_in_time_appends_are_written_plainly() {
     let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 0)).unwrap();
     log.append(&batch(1, 10), context(WriteMode::Mapped)).unwrap();
     preparer.run();
-    for _ in 0..20 {
-        log.append(&batch(10, 10_000), context(WriteMode::Mapped)).unwrap();
+    for _ in 0..40 {
+        log.append(&batch(1, 5000), context(WriteMode::Mapped)).unwrap();
     }
     if let Some(prepared) = prepared_end(&log) {
         assert!(u64::from(log.log_end().position) > prepared, "appends went on past the prepared pages");
     }
-    assert_eq!(read_all(&log).len(), 21);
+    assert_eq!(read_all(&log).len(), 41);
     // A stretch that was overtaken is skipped, and the map is used again.
     preparer.run();
     if let Some(prepared) = prepared_end(&log) {
         assert!(prepared > u64::from(log.log_end().position));
     }
     log.append(&batch(1, 10), context(WriteMode::Mapped)).unwrap();
-    assert_eq!(read_all(&log).len(), 22);
+    assert_eq!(read_all(&log).len(), 42);
+}
+
+#[test]
+fn large_batches_are_written_and_ask_for_no_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let (env, preparer) = mapped_env();
+    let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 0)).unwrap();
+    let large = batch(1, 9000);
+    for _ in 0..100 {
+        log.append(&large, context(WriteMode::Mapped)).unwrap();
+        preparer.run();
+        assert_eq!(prepared_end(&log), None);
+    }
+    let allocated_end = log.inner.writer.lock().active.as_ref().unwrap().allocated_end;
+    assert!(allocated_end > u64::from(log.log_end().position), "space is reserved ahead all the same");
+    // Small ones do, and what they left unused takes large ones.
+    log.append(&batch(1, 10), context(WriteMode::Mapped)).unwrap();
+    preparer.run();
+    let prepared = prepared_end(&log);
+    assert_eq!(prepared.is_some(), mapped_is_possible(dir.path()));
+    log.append(&large, context(WriteMode::Mapped)).unwrap();
+    preparer.run();
+    assert_eq!(prepared_end(&log), prepared);
+    assert_eq!(read_all(&log).len(), 102);
 }
 
 #[test]
