@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 pub const OFFSET_INDEX_ENTRY_BYTES: usize = 8;
 /// Bytes looked at in one read while searching a file.
 const SEARCH_PAGE_BYTES: usize = 4096;
+const ENTRIES_PER_PAGE: usize = SEARCH_PAGE_BYTES / OFFSET_INDEX_ENTRY_BYTES;
 
 /// An offset and the place of the batch that ends with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,12 +83,20 @@ pub struct OffsetIndex {
     entries_in_file: usize,
     /// Entries after those.
     tail: Vec<OffsetPosition>,
+    /// The offset of the first entry of each page of the file, so that a look-up reads one page. Incomplete, and then
+    /// not used, where the file was there before.
+    page_first_offsets: Vec<u32>,
 }
 
 impl OffsetIndex {
     /// An index at `path`, of which `entries_in_file` entries are there already.
     pub fn new(path: PathBuf, entries_in_file: usize) -> OffsetIndex {
-        OffsetIndex { file: EntryFile::new(path), entries_in_file, tail: Vec::new() }
+        OffsetIndex {
+            file: EntryFile::new(path),
+            entries_in_file,
+            tail: Vec::new(),
+            page_first_offsets: Vec::new(),
+        }
     }
 
     /// Path of the file.
@@ -122,6 +131,11 @@ impl OffsetIndex {
         }
         let at = (self.entries_in_file * OFFSET_INDEX_ENTRY_BYTES) as u64;
         fs.write_all_at(self.file.file_for_writing(fs)?, &[&bytes], at)?;
+        for (index, entry) in (self.entries_in_file..).zip(&self.tail) {
+            if index == self.page_first_offsets.len() * ENTRIES_PER_PAGE {
+                self.page_first_offsets.push(entry.relative_offset);
+            }
+        }
         self.entries_in_file += self.tail.len();
         self.tail = Vec::new();
         Ok(())
@@ -153,10 +167,14 @@ impl OffsetIndex {
         if self.entries_in_file == 0 {
             return Ok(None);
         }
-        let found =
-            search_file(self.file.file(fs)?, OFFSET_INDEX_ENTRY_BYTES, self.entries_in_file, |entry| {
-                OffsetPosition::parse(entry).relative_offset <= relative_offset
-            })?;
+        let file = self.file.file(fs)?;
+        let not_after = |entry: &[u8]| OffsetPosition::parse(entry).relative_offset <= relative_offset;
+        let page = if self.page_first_offsets.len() == self.entries_in_file.div_ceil(ENTRIES_PER_PAGE) {
+            self.page_first_offsets.partition_point(|first| *first <= relative_offset).saturating_sub(1)
+        } else {
+            search_pages(file, OFFSET_INDEX_ENTRY_BYTES, self.entries_in_file, not_after)?
+        };
+        let found = search_page(file, OFFSET_INDEX_ENTRY_BYTES, self.entries_in_file, page, not_after)?;
         Ok(found.map(|entry| OffsetPosition::parse(&entry)))
     }
 
@@ -173,6 +191,17 @@ pub(crate) fn search_file(
     entries: usize,
     not_after: impl Fn(&[u8]) -> bool,
 ) -> io::Result<Option<Vec<u8>>> {
+    let page = search_pages(file, entry_bytes, entries, &not_after)?;
+    search_page(file, entry_bytes, entries, page, not_after)
+}
+
+/// The last page for whose first entry `not_after` holds, or the first page.
+fn search_pages(
+    file: &File,
+    entry_bytes: usize,
+    entries: usize,
+    not_after: impl Fn(&[u8]) -> bool,
+) -> io::Result<usize> {
     let per_page = SEARCH_PAGE_BYTES / entry_bytes;
     let mut first = vec![0; entry_bytes];
     let (mut low, mut high) = (0, entries.div_ceil(per_page)); // the page is in [low, high)
@@ -185,7 +214,19 @@ pub(crate) fn search_file(
             high = middle;
         }
     }
-    let from = low * per_page;
+    Ok(low)
+}
+
+/// The last entry of a page for which `not_after` holds.
+fn search_page(
+    file: &File,
+    entry_bytes: usize,
+    entries: usize,
+    page: usize,
+    not_after: impl Fn(&[u8]) -> bool,
+) -> io::Result<Option<Vec<u8>>> {
+    let per_page = SEARCH_PAGE_BYTES / entry_bytes;
+    let from = page * per_page;
     let mut page = vec![0; (entries - from).min(per_page) * entry_bytes];
     read_entries(file, &mut page, from * entry_bytes)?;
     let (mut low, mut high) = (0, page.len() / entry_bytes); // number of entries for which it holds
@@ -235,8 +276,15 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes.len(), 3000 * 8);
         assert_eq!(&bytes[8..16], &[0, 0, 0, 19, 0, 0, 0, 100]);
-        let reopened = OffsetIndex::new(path, 3000);
-        assert_eq!(reopened.lookup(25, &RealFs).unwrap().unwrap().position, 100);
+        let mut reopened = OffsetIndex::new(path, 3000);
+        for i in 3000..5000 {
+            reopened.append(i * 10 + 9, i * 100);
+        }
+        reopened.spill(&RealFs).unwrap();
+        for target in (9..50_000).step_by(7) {
+            let position = reopened.lookup(target, &RealFs).unwrap().unwrap().position;
+            assert_eq!(position, (target - 9) / 10 * 100, "{target}");
+        }
     }
 
     #[test]
