@@ -349,7 +349,7 @@ fn bare_server(what: &str, options: &Options) {
     match what {
         "small" => bare_epoll(&listener),
         "produce0" | "produce1" => {
-            bare_produce(accept(&listener), &options.dir, options.bytes, what == "produce1")
+            bare_produce(accept(&listener), &options.dir, options.bytes, what == "produce1");
         }
         _ => bare_fetch(accept(&listener), &options.dir, if what == "fetch" { MEGABYTE } else { 16 << 10 }),
     }
