@@ -33,15 +33,18 @@ def fill(bootstrap: str, topic: str, rounds: int = 80) -> None:
 
 
 def read_when_led(bootstrap: str, topic: str):
-    """As read_partition; a Kafka that has just started leads its partitions a little later than it answers."""
+    """As read_partition, of a log that is not empty. A Kafka that has just started leads its partitions a little later than
+    it answers, and starts from the high watermark of its checkpoint: 0 where the partition was empty when it stopped."""
     deadline = time.monotonic() + 30
     while True:
         try:
-            return read_partition(bootstrap, topic, 0)
+            if records := read_partition(bootstrap, topic, 0):
+                return records
         except KafkaException as error:
-            if error.args[0].name() != "NOT_LEADER_FOR_PARTITION" or time.monotonic() > deadline:
+            if error.args[0].name() != "NOT_LEADER_FOR_PARTITION":
                 raise
-            time.sleep(0.2)
+        assert time.monotonic() < deadline, "not led, or nothing to read, after 30 s"
+        time.sleep(0.2)
 
 
 def dump(file: Path, *words: str) -> str:
