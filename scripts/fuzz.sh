@@ -9,10 +9,12 @@
 # code in the parsers the address sanitizer would find nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+ROOT="$PWD"
+. scripts/tools.sh
 
 seconds=${1:-60}
 shift || true
-command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+need_cargo_fuzz
 export RUSTC_BOOTSTRAP=1
 options=(--fuzz-dir fuzz --sanitizer none)
 

@@ -97,7 +97,13 @@ clients() {
 }
 
 fuzz() {
-    scripts/fuzz.sh 60
+    scripts/fuzz.sh 60 2>&1 | tee "$OUT/fuzz.txt"
+    local status=${PIPESTATUS[0]}
+    # A target is a test; the one that fails is the last to begin.
+    local begun
+    begun=$(grep -c '^== ' "$OUT/fuzz.txt")
+    count Fuzz $((begun - (status != 0))) $((status != 0)) 0
+    return "$status"
 }
 
 for stage in "${STAGES[@]}"; do

@@ -4,6 +4,7 @@
 TOOLS_DIR="$ROOT/target/tools"
 export PATH="$TOOLS_DIR/bin:$PATH"
 CARGO_DENY_VERSION=0.20.2
+CARGO_FUZZ_VERSION=0.13.2
 
 # need COMMAND PACKAGE...: installs the Debian packages if the command is missing.
 need() {
@@ -25,11 +26,15 @@ need_java() {
     need mvn maven
 }
 
-need_cargo_deny() {
-    command -v cargo-deny >/dev/null && return
-    echo "installing cargo-deny $CARGO_DENY_VERSION"
-    cargo install --quiet --locked --root "$TOOLS_DIR" "cargo-deny@$CARGO_DENY_VERSION"
+# need_cargo COMMAND VERSION: installs a cargo subcommand below target/ if the machine has none.
+need_cargo() {
+    command -v "$1" >/dev/null && return
+    echo "installing $1 $2"
+    cargo install --quiet --locked --root "$TOOLS_DIR" "$1@$2"
 }
+
+need_cargo_deny() { need_cargo cargo-deny "$CARGO_DENY_VERSION"; }
+need_cargo_fuzz() { need_cargo cargo-fuzz "$CARGO_FUZZ_VERSION"; }
 
 # The Python of the client tests, with what client-tests/requirements.txt names.
 need_python() {

@@ -1,10 +1,12 @@
 """Producing with every acknowledgement written down, and holding the log against it afterwards."""
 
+import signal
 import struct
 import subprocess
 import threading
 import time
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -33,6 +35,8 @@ class LedgerProducer:
         self.acknowledged: list[tuple[int, int]] = []  # (sequence, offset)
         self.refused: list[tuple[int, str]] = []
         self._stopping = threading.Event()
+        self._going_on = threading.Event()
+        self._going_on.set()
         self._producer = Producer({
             "bootstrap.servers": bootstrap, "enable.idempotence": True, "acks": "all", "linger.ms": 2,
             "message.timeout.ms": 120_000, "queue.buffering.max.messages": 20_000, "log_level": 2,
@@ -47,6 +51,9 @@ class LedgerProducer:
     def _run(self) -> None:
         sequence = 0
         while not self._stopping.is_set():
+            if not self._going_on.is_set():
+                self._producer.poll(0.01)
+                continue
             try:
                 self._producer.produce(self.topic, encode(sequence, self.size_bytes), partition=self.partition,
                                        on_delivery=self._delivered_for(sequence))
@@ -56,6 +63,15 @@ class LedgerProducer:
             except BufferError:
                 self._producer.poll(0.01)
         self.sent = sequence
+
+    @contextmanager
+    def paused(self):
+        """No new records within; answers still come in."""
+        self._going_on.clear()
+        try:
+            yield
+        finally:
+            self._going_on.set()
 
     def _delivered_for(self, sequence: int):
         def delivered(error, message):
@@ -109,6 +125,15 @@ class JavaLedgerProducer:
                 self.refused.append((int(words[1]), words[2]))
             else:
                 self.acknowledged.append((int(words[0]), int(words[1])))
+
+    @contextmanager
+    def paused(self):
+        """The whole process stands still within, requests under way included."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self, flush_s: float = 120) -> None:
         self._process.stdin.close()
