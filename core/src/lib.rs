@@ -15,5 +15,6 @@ pub mod metrics;
 pub mod net;
 pub mod open_data;
 pub mod partitions;
+pub mod request;
 pub mod run;
 pub mod startup;

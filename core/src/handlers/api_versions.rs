@@ -10,7 +10,8 @@ use fluxmq_protocol::messages::api_versions_response::ApiVersion;
 use fluxmq_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use fluxmq_protocol::parts;
 
-use crate::dispatch::{self, CloseReason, Outcome, RequestContext};
+use crate::dispatch;
+use crate::request::{CloseReason, Outcome, RequestContext};
 
 /// Answers with the table's ranges, or INVALID_REQUEST when the client gives itself a name that Kafka refuses.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {

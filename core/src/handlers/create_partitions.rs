@@ -13,9 +13,9 @@ use fluxmq_protocol::messages::{BrokerId, CreatePartitionsRequest, CreatePartiti
 
 use super::replica_assignment;
 use crate::broker::Broker;
-use crate::dispatch::{Outcome, RequestContext};
 use crate::error::ApiError;
 use crate::meta::{MAX_PARTITIONS_PER_REQUEST, check_new_count};
+use crate::request::{Outcome, RequestContext};
 
 /// Creates, or only checks, on the blocking pool.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {

@@ -18,9 +18,9 @@ use super::replica_assignment;
 use crate::broker::Broker;
 use crate::config::topic::created_configs;
 use crate::config::{BrokerConfig, ConfigError, TopicConfig};
-use crate::dispatch::{Outcome, RequestContext};
 use crate::error::ApiError;
 use crate::meta::{MAX_PARTITIONS_PER_REQUEST, NewTopic, TopicsImage, check_new_name, ids, names};
+use crate::request::{Outcome, RequestContext};
 
 /// Creates, or only checks, on the blocking pool.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {

@@ -12,7 +12,7 @@ use fluxmq_protocol::messages::delete_records_response::{
 use fluxmq_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
 use crate::broker::Broker;
-use crate::dispatch::{Outcome, RequestContext};
+use crate::request::{Outcome, RequestContext};
 
 /// Kafka's `INVALID_LOW_WATERMARK`.
 const NO_LOW_WATERMARK: i64 = -1;

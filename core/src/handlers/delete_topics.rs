@@ -14,9 +14,9 @@ use fluxmq_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, Topic
 use uuid::Uuid;
 
 use crate::broker::Broker;
-use crate::dispatch::{Outcome, RequestContext};
 use crate::error::ApiError;
 use crate::meta::TopicsImage;
+use crate::request::{Outcome, RequestContext};
 
 /// The first version in which the code for a switched-off deletion exists.
 const FIRST_VERSION_WITH_DELETION_DISABLED: i16 = 3;

@@ -8,8 +8,8 @@ use fluxmq_protocol::messages::{BrokerId, DescribeClusterRequest, DescribeCluste
 use fluxmq_protocol::{ErrorCode, StrBytes};
 
 use super::authorized_operations;
-use crate::dispatch::{Outcome, RequestContext};
 use crate::meta::cluster::Node;
+use crate::request::{Outcome, RequestContext};
 
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;

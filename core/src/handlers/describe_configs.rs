@@ -20,9 +20,9 @@ use crate::config::definition::{ConfigKey, UpdateMode, broker_keys, topic_keys};
 use crate::config::unknown::listener_override;
 use crate::config::value::ConfigType;
 use crate::config::{BrokerConfig, ConfigSource};
-use crate::dispatch::{Outcome, RequestContext};
 use crate::error::ApiError;
 use crate::meta::names;
+use crate::request::{Outcome, RequestContext};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;

@@ -15,8 +15,8 @@ use fluxmq_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse,
 use fluxmq_protocol::{ErrorCode, StrBytes};
 
 use crate::broker::Broker;
-use crate::dispatch::{Outcome, RequestContext};
 use crate::meta::Topic;
+use crate::request::{Outcome, RequestContext};
 
 /// Asks the file system on the blocking pool.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {

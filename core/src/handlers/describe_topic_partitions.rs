@@ -16,9 +16,9 @@ use fluxmq_protocol::messages::{
 use fluxmq_protocol::{ErrorCode, StrBytes};
 
 use super::authorized_operations;
-use crate::dispatch::{Outcome, RequestContext};
 use crate::meta::{Topic, TopicsImage, names};
 use crate::partitions::partition::Partition;
+use crate::request::{Outcome, RequestContext};
 
 /// Answers from the image.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {

@@ -30,10 +30,10 @@ use super::fetch_session::{
     FetchContext, INVALID_SESSION_ID, News, PartitionKey, PartitionRequest, SessionRequest, TopicKey, Wanted,
 };
 use crate::config::CompressionType;
-use crate::dispatch::{Outcome, RequestContext, Response};
 use crate::meta::topics::TopicsImage;
 use crate::partitions::partition::Partition;
 use crate::partitions::waiters::FetchWait;
+use crate::request::{Outcome, RequestContext, Response};
 
 /// First version that names topics by id.
 const FIRST_VERSION_WITH_TOPIC_IDS: i16 = 13;

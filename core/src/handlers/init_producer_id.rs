@@ -9,7 +9,7 @@ use bytes::Bytes;
 use fluxmq_protocol::ErrorCode;
 use fluxmq_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
 
-use crate::dispatch::{Outcome, RequestContext};
+use crate::request::{Outcome, RequestContext};
 
 /// Kafka's default for `transaction.max.timeout.ms`.
 const TRANSACTION_MAX_TIMEOUT_MS: i32 = 900_000;

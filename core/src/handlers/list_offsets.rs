@@ -16,10 +16,10 @@ use fluxmq_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicNa
 use fluxmq_protocol::{ErrorCode, StrBytes};
 use fluxmq_storage::log::{ReadError, TimestampOffset};
 
-use crate::dispatch::{Outcome, RequestContext};
 use crate::error::read_code;
 use crate::meta::topics::TopicsImage;
 use crate::partitions::partition::Partition;
+use crate::request::{Outcome, RequestContext};
 
 const LATEST_TIMESTAMP: i64 = -1;
 const EARLIEST_TIMESTAMP: i64 = -2;

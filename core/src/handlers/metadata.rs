@@ -20,10 +20,10 @@ use uuid::Uuid;
 
 use super::authorized_operations;
 use crate::broker::Broker;
-use crate::dispatch::{Outcome, RequestContext};
 use crate::meta::cluster::Node;
 use crate::meta::{NewTopic, Topic, TopicsImage, names};
 use crate::partitions::partition::Partition;
+use crate::request::{Outcome, RequestContext};
 
 /// The first version whose requests may name topics by id.
 const FIRST_VERSION_WITH_IDS: i16 = 12;

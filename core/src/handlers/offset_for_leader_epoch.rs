@@ -10,8 +10,8 @@ use fluxmq_protocol::messages::offset_for_leader_epoch_response::{
 use fluxmq_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 
 use super::fetch_planner::Source;
-use crate::dispatch::{Outcome, RequestContext};
 use crate::meta::topics::Topic;
+use crate::request::{Outcome, RequestContext};
 
 /// Answers for each partition with the largest epoch up to the one asked for, and where it ended.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {

@@ -28,12 +28,12 @@ use fluxmq_storage::codec::Codec;
 use uuid::Uuid;
 
 use crate::config::{CompressionType, MessageTimestampType, TopicConfig};
-use crate::dispatch::{CloseReason, Outcome, RequestContext, Response};
 use crate::error::code_of_batch_error;
 use crate::meta::{Topic, TopicsImage};
 use crate::partitions::high_watermark::Acks;
 use crate::partitions::partition::Partition;
 use crate::partitions::waiters::CommitWait;
+use crate::request::{CloseReason, Outcome, RequestContext, Response};
 
 /// Client id of Kafka's own admin client, which alone may write to internal topics.
 const ADMIN_CLIENT_ID: &str = "__admin_client";

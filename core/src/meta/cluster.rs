@@ -3,7 +3,7 @@
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::BrokerId;
 
-use crate::dispatch::RequestContext;
+use crate::request::RequestContext;
 
 /// What the broker tells a client about itself, on the listener where the client connected.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,7 +23,8 @@ use tokio::net::TcpStream;
 use super::budget::{Charge, FrameBuffer};
 use super::thread::{NetworkThread, SCRATCH_BYTES, Slot};
 use super::writer::Writer;
-use crate::dispatch::{self, CloseReason, ConnectionInfo, Outcome, OutcomeFuture, Response, ResponseFuture};
+use crate::dispatch;
+use crate::request::{CloseReason, ConnectionInfo, Outcome, OutcomeFuture, Response, ResponseFuture};
 
 /// Responses that a connection may have waiting.
 const MAX_PENDING: usize = 256;

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::thread::NetworkHandle;
 use crate::broker::Broker;
 use crate::config::{BrokerConfig, ListenerConfig, SecurityProtocol};
-use crate::dispatch::ConnectionInfo;
+use crate::request::ConnectionInfo;
 
 /// How long the acceptor rests after an error such as having no descriptors left.
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);

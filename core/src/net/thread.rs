@@ -18,7 +18,7 @@ use super::connection::{self, Connection};
 use super::listener::ConnectionPermit;
 use super::writer::STAGING_BYTES;
 use crate::broker::Broker;
-use crate::dispatch::ConnectionInfo;
+use crate::request::ConnectionInfo;
 
 /// One recv takes at most this much where small frames are expected.
 pub const SCRATCH_BYTES: usize = 64 << 10;

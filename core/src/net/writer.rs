@@ -18,7 +18,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::broker::BlockingPool;
-use crate::dispatch::Response;
+use crate::request::Response;
 
 /// Slices from this size on go by sendfile; below it a copy is cheaper.
 pub const SENDFILE_MIN_BYTES: usize = 32 << 10;
