@@ -15,7 +15,15 @@ use fluxmq::meta::store::{MetaStore, Write};
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::metadata_response::MetadataResponseTopic;
-use fluxmq_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest, TopicName};
+use fluxmq_protocol::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
+use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use fluxmq_protocol::messages::{
+    CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    TopicName,
+};
+use fluxmq_storage::batch::BatchBuilder;
 
 fn name(text: &str) -> TopicName {
     TopicName(StrBytes::from_string(text.to_owned()))
@@ -74,6 +82,86 @@ fn directories_that_a_crash_kept_from_being_made_are_made_at_the_start() {
         assert_eq!((topics[0].error_code, topics[0].partitions.len()), (0, 3));
     });
     assert_eq!(directories(directory.path()), ["t-0", "t-1", "t-2"]);
+}
+
+/// Names of the files in a partition's directory, and what `partition.metadata` says.
+fn files(directory: &Path, partition: &str) -> (Vec<String>, String) {
+    let entries = fs::read_dir(path(directory, partition)).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    (names, fs::read_to_string(path(directory, partition).join("partition.metadata")).unwrap())
+}
+
+fn produce(client: &mut RawClient, partition: i32) -> (i16, i64) {
+    let batch = BatchBuilder::new().record(1_700_000_000_000, None, Some(b"value")).build();
+    let data =
+        PartitionProduceData::default().with_index(partition).with_records(Some(batch.bytes().clone()));
+    let topic = TopicProduceData::default().with_name(name("t")).with_partition_data(vec![data]);
+    let request =
+        ProduceRequest::default().with_acks(-1).with_timeout_ms(10_000).with_topic_data(vec![topic]);
+    let answer = &client.call(9, &request).responses[0].partition_responses[0];
+    (answer.error_code, answer.base_offset)
+}
+
+#[test]
+fn a_partition_without_a_record_has_no_file_but_its_topics_id() {
+    let directory = tempfile::tempdir().unwrap();
+    with_broker(directory.path(), |client| assert_eq!(create(client, "t", 3), 0));
+    for unclean in [false, true, true] {
+        if unclean {
+            fs::remove_file(directory.path().join(".kafka_cleanshutdown")).unwrap();
+        }
+        with_broker(directory.path(), |client| assert_eq!(topics(client)[0].error_code, 0));
+        for partition in ["t-0", "t-1", "t-2"] {
+            assert_eq!(files(directory.path(), partition).0, ["partition.metadata"]);
+        }
+    }
+    with_broker(directory.path(), |client| assert_eq!(produce(client, 1), (0, 0)));
+    assert!(files(directory.path(), "t-1").0.contains(&"00000000000000000000.log".to_owned()));
+    assert_eq!(files(directory.path(), "t-2").0, ["partition.metadata"]);
+}
+
+/// What a crash may leave between the directory and its first segment.
+#[test]
+fn directories_that_a_crash_has_left_unfinished_are_completed() {
+    let directory = tempfile::tempdir().unwrap();
+    with_broker(directory.path(), |client| assert_eq!(create(client, "t", 4), 0));
+    let (_, whole) = files(directory.path(), "t-0");
+    fs::remove_file(path(directory.path(), "t-0/partition.metadata")).unwrap();
+    fs::write(path(directory.path(), "t-1/partition.metadata"), "").unwrap();
+    fs::write(path(directory.path(), "t-2/partition.metadata"), &whole[..whole.len() - 3]).unwrap();
+    fs::write(path(directory.path(), "t-3/00000000000000000000.log"), "").unwrap();
+    fs::remove_file(directory.path().join(".kafka_cleanshutdown")).unwrap();
+    with_broker(directory.path(), |client| {
+        for partition in 0..4 {
+            assert_eq!(produce(client, partition), (0, 0));
+        }
+    });
+    for partition in ["t-0", "t-1", "t-2", "t-3"] {
+        assert_eq!(files(directory.path(), partition).1, whole);
+    }
+    assert_eq!(directories(directory.path()), ["t-0", "t-1", "t-2", "t-3"]);
+}
+
+#[test]
+fn epochs_that_an_empty_log_was_led_under_ended_where_it_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    with_broker(directory.path(), |client| assert_eq!(create(client, "t", 1), 0));
+    for _ in 0..2 {
+        fs::remove_file(directory.path().join(".kafka_cleanshutdown")).unwrap();
+        with_broker(directory.path(), |_| ());
+    }
+    let ended = with_broker(directory.path(), |client| {
+        [0, 1, 2, 3, -1].map(|epoch| {
+            let asked = OffsetForLeaderPartition::default().with_leader_epoch(epoch);
+            let topic = OffsetForLeaderTopic::default().with_topic(name("t")).with_partitions(vec![asked]);
+            let answer = client.call(4, &OffsetForLeaderEpochRequest::default().with_topics(vec![topic]));
+            let partition = &answer.topics[0].partitions[0];
+            (partition.error_code, partition.leader_epoch, partition.end_offset)
+        })
+    });
+    assert_eq!(ended, [(0, 0, 0), (0, 1, 0), (0, 2, 0), (0, -1, -1), (0, -1, -1)]);
 }
 
 #[test]

@@ -315,41 +315,34 @@ impl LogDir {
         Ok(listing)
     }
 
-    /// Creates the directories of partitions of one topic, durably, each with its `partition.metadata`. Those
-    /// that are there already with the same topic id are left as they are.
+    /// Creates a partition's directory with its `partition.metadata`; one that is there already with the same topic
+    /// id is left as it is. The name is on disk once [`LogDir::sync`] has returned, which makes that of every
+    /// directory created before it so. The file isn't synced: nothing is decided by it while the directory has the
+    /// name of a topic that the metadata knows, and one that a crash has emptied is written again.
     ///
     /// # Errors
-    /// `AlreadyExists` when a directory has another topic id; what the file system gives. Directories created
-    /// before the failure stay; calling again completes them.
-    pub fn create_partitions(
-        &self,
-        topic: &str,
-        topic_id: Uuid,
-        partitions: impl IntoIterator<Item = i32>,
-    ) -> io::Result<Vec<PathBuf>> {
-        let mut paths = Vec::new();
-        let metadata = format!("version: 0\ntopic_id: {}", encode_uuid(topic_id));
-        for partition in partitions {
-            let path = self.partition_path(topic, partition);
-            match std::fs::create_dir(&path) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-            match read_partition_metadata(&path) {
-                Some(found) if found == topic_id => {}
-                Some(_) => {
-                    let what = format!("{} belongs to a topic with another id", path.display());
-                    return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
-                }
-                None => {
-                    replace_file(&*self.fs, &path.join(PARTITION_METADATA), metadata.as_bytes())?;
-                    self.fs.sync_dir(&path)?;
-                }
-            }
-            paths.push(path);
+    /// `AlreadyExists` when the directory has another topic id; what the file system gives. Calling again completes
+    /// what was begun.
+    pub fn create_partition(&self, topic: &str, topic_id: Uuid, partition: i32) -> io::Result<PathBuf> {
+        let path = self.partition_path(topic, partition);
+        match std::fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
         }
-        self.fs.sync_dir(&self.path)?;
-        Ok(paths)
+        match read_partition_metadata(&path) {
+            Some(found) if found == topic_id => {}
+            Some(_) => {
+                let what = format!("{} belongs to a topic with another id", path.display());
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+            }
+            None => {
+                let contents = format!("version: 0\ntopic_id: {}", encode_uuid(topic_id));
+                let file = self.fs.open_or_create(&path.join(PARTITION_METADATA))?;
+                self.fs.set_len(&file, contents.len() as u64)?;
+                self.fs.write_all_at(&file, &[contents.as_bytes()], 0)?;
+            }
+        }
+        Ok(path)
     }
 
     /// Renames a partition's directory to `<topic>-<partition>.<uuid>-delete`, durably. The metadata that the
@@ -519,9 +512,10 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let dir = open(parent.path(), None, 1).unwrap();
         let id = random_uuid();
-        dir.create_partitions("a-b.c", id, 0..3).unwrap();
-        dir.create_partitions("a-b.c", id, 0..3).unwrap();
-        assert!(dir.create_partitions("a-b.c", random_uuid(), [1]).is_err());
+        for partition in [0, 1, 2, 0, 1, 2] {
+            dir.create_partition("a-b.c", id, partition).unwrap();
+        }
+        assert!(dir.create_partition("a-b.c", random_uuid(), 1).is_err());
         std::fs::create_dir(parent.path().join("no_partition")).unwrap();
         std::fs::create_dir(parent.path().join("bare-0")).unwrap();
         let gone = dir.rename_for_deletion("a-b.c", 1).unwrap();
@@ -543,7 +537,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let dir = open(parent.path(), None, 1).unwrap();
         let topic = "t".repeat(249);
-        dir.create_partitions(&topic, random_uuid(), [7]).unwrap();
+        dir.create_partition(&topic, random_uuid(), 7).unwrap();
         let gone = dir.rename_for_deletion(&topic, 7).unwrap();
         assert_eq!(gone.file_name().unwrap().len(), MAX_NAME_BYTES);
     }

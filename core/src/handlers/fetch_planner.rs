@@ -110,8 +110,10 @@ impl Source for Arc<Partition> {
     }
 
     fn end_offset_for_epoch(&self, epoch: i32) -> (i32, i64) {
-        // The epoch led under counts from its start, not only from the first record under it.
-        if epoch == self.leader_epoch() {
+        // The epoch led under counts from its start, not only from the first record under it. And where the log has
+        // no record under any, all before it have ended where it starts.
+        let led_under = self.leader_epoch();
+        if epoch == led_under || ((0..led_under).contains(&epoch) && self.log().latest_epoch().is_none()) {
             return (epoch, self.log_end().offset);
         }
         self.log().end_offset_for_epoch(epoch)

@@ -1,8 +1,10 @@
 //! The logs of partitions that are made or deleted, after the metadata's commit.
 //!
-//! Each waits for the disk several times. Several are worked on at once, so that the file system has more than one to
-//! sync at a time: it took 7.7 s to make 1,000 partitions one after the other, and 0.34 s to make them so.
+//! A new log is a directory with the topic's id: its first segment is made by its first append. The directories are
+//! synced once for all of them. Those that are deleted wait for the disk each; several are worked on at once, so that
+//! the file system has more than one to sync at a time.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,7 +41,18 @@ pub(super) fn create_logs(
         let name = PartitionName { topic: logs.name.clone(), topic_id: logs.id, index: *index };
         partitions.create(name, Arc::clone(logs.config), FIRST_LEADER_EPOCH)
     });
-    let mut created = created.into_iter();
+    // Once for all, and before anyone can append: a directory that a crash takes takes its records with it.
+    let synced = partitions.sync_created();
+    let mut created = created.into_iter().map(|log| {
+        let log = log?;
+        match &synced {
+            Ok(()) => Ok(log),
+            Err(error) => {
+                set_aside(partitions, &[log]);
+                Err(PartitionError::LogDir(io::Error::new(error.kind(), error.to_string())))
+            }
+        }
+    });
     new.iter().map(|logs| all_or_none(partitions, created.by_ref().take(logs.indexes.len()))).collect()
 }
 

@@ -63,6 +63,18 @@ impl Inner {
         }
         Ok(())
     }
+
+    /// The same for one partition, with a look-up where there is nothing to take out.
+    pub(super) fn forget_checkpoints(&self, name: &PartitionName) -> io::Result<()> {
+        let is_known = {
+            let checkpointed = self.checkpointed.lock();
+            TRUSTED.iter().any(|file| checkpointed.offset(*file, name).is_some())
+        };
+        if !is_known {
+            return Ok(());
+        }
+        self.keep_checkpoints(|topic, index| (topic, index) != (&*name.topic, name.index))
+    }
 }
 
 impl PartitionManager {

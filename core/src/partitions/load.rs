@@ -136,6 +136,10 @@ impl Load<'_> {
             .iter()
             .map(|topic| partitions.by_ref().take(topic.leader_epochs.len()).collect())
             .collect::<Result<_, _>>()?;
+        if self.found.len() < self.wanted.len() {
+            // Those that were not found have been made.
+            self.inner.dir.sync().map_err(PartitionError::LogDir)?;
+        }
         if !self.wanted.is_empty() {
             info!(partitions = self.wanted.len(), ms = started.elapsed().as_millis(), "logs opened");
         }

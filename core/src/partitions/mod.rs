@@ -140,7 +140,8 @@ impl PartitionManager {
         Ok(PartitionManager { inner, threads: Mutex::new(threads) })
     }
 
-    /// Makes the log of a new partition, with its directory synced.
+    /// Makes the log of a new partition. Its directory is on disk once [`sync_created`](Self::sync_created) has
+    /// returned; it has no segment before the first append, and no open file.
     ///
     /// # Errors
     /// The directory can't be made, or there is something in its place that can't be read.
@@ -154,9 +155,7 @@ impl PartitionManager {
             return Err(PartitionError::Offline);
         }
         let inner = &*self.inner;
-        inner
-            .keep_checkpoints(|topic, index| (topic, index) != (&*name.topic, name.index))
-            .map_err(PartitionError::LogDir)?;
+        inner.forget_checkpoints(&name).map_err(PartitionError::LogDir)?;
         let dir = inner.create_directory(&name)?;
         let hint =
             OpenHint { clean: true, recovery_point: 0, log_start_offset: 0, now_ms: inner.clock.now_ms() };
@@ -164,6 +163,14 @@ impl PartitionManager {
             .map_err(|source| PartitionError::Open { name: name.clone(), source })?;
         // The epoch is in the metadata; the log learns of it with the first batch.
         Ok(inner.adopt(name, log, config, leader_epoch))
+    }
+
+    /// Makes durable that the partitions created so far are there.
+    ///
+    /// # Errors
+    /// What the file system gives.
+    pub fn sync_created(&self) -> io::Result<()> {
+        self.inner.dir.sync()
     }
 
     /// Sets the log of a deleted partition aside, to be unlinked once its last reader is gone. Whoever waits for the
@@ -335,9 +342,9 @@ impl Drop for PartitionManager {
 
 impl Inner {
     fn create_directory(&self, name: &PartitionName) -> Result<PathBuf, PartitionError> {
-        let made = self.dir.create_partitions(&name.topic, name.topic_id, [name.index]);
-        let failed = |source| PartitionError::Directory { name: name.clone(), source };
-        Ok(made.map_err(failed)?.remove(0))
+        self.dir
+            .create_partition(&name.topic, name.topic_id, name.index)
+            .map_err(|source| PartitionError::Directory { name: name.clone(), source })
     }
 
     fn log_config(&self, config: &TopicConfig) -> LogConfig {

@@ -470,14 +470,17 @@ impl Partition {
         self.release_waiters();
     }
 
-    /// Leads under `epoch` from now on; what is appended carries it. Durable when this returns. Blocks on the disk.
+    /// Leads under `epoch` from now on; what is appended carries it. Durable when this returns, where the log has an
+    /// older epoch to tell it from; one that never had a record learns its epoch with the first. Blocks on the disk.
     ///
     /// # Errors
     /// The log directory is offline, or goes so.
     pub fn set_leader_epoch(&self, epoch: i32) -> Result<(), Offline> {
-        self.log
-            .assign_leader_epoch(epoch)
-            .inspect_err(|offline| self.storage_failed(&format_args!("{}: {offline}", self.name)))?;
+        if self.log.latest_epoch().is_some() {
+            self.log
+                .assign_leader_epoch(epoch)
+                .inspect_err(|offline| self.storage_failed(&format_args!("{}: {offline}", self.name)))?;
+        }
         self.leader_epoch.store(epoch, Ordering::Release);
         Ok(())
     }

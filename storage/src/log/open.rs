@@ -140,7 +140,8 @@ impl Log {
             files.removed = true;
         }
         let changed = opening.changed || !hint.clean;
-        if changed || files.removed {
+        // A log without a segment has no name in there that has to be on disk.
+        if files.removed || (changed && !files.segments.is_empty()) {
             fs.sync_dir(dir).map_err(failed)?;
         }
 

@@ -279,6 +279,7 @@ impl Model {
             .map(|s| (s.base_offset(), s.is_durable()))
             .collect();
         let last = segments.len().saturating_sub(1);
+        let never_synced = durable.offset == self.log.log_start_offset() && durable.position == 0;
         for (i, (base, on_disk)) in segments.into_iter().enumerate() {
             let path = segment_path(self.dir.path(), base, LOG_SUFFIX);
             let safe = match base.cmp(&durable.segment_base_offset) {
@@ -301,6 +302,8 @@ impl Model {
                     // More than the leader epoch, which lies outside the checksum.
                     bytes.iter_mut().skip(from).take(8).for_each(|byte| *byte ^= 8);
                 }
+                // The directory alone was made durable, and the name of its first file was not.
+                Damage::Gone if last == 0 && never_synced => std::fs::remove_file(&path).unwrap(),
                 // Without the first one the log would start later, as if it had been deleted on purpose.
                 Damage::Gone if i > 0 && base > durable.segment_base_offset => {
                     std::fs::remove_file(&path).unwrap();
