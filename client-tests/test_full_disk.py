@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from harness.broker import Broker
-from harness.ledger import LedgerProducer, account, read_partition
+from harness.ledger import LedgerProducer, account, all_paused, read_partition
 from harness.power import Disk
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a loop device needs root")
@@ -47,7 +47,9 @@ def test_appends_are_refused_and_come_back(tmp_path, small_disk, topic, acks):
     with Broker(tmp_path / "disk" / "data", overrides=settings, log=tmp_path / "broker.log").start() as broker:
         producers = [LedgerProducer(broker.bootstrap, topic, p, size_bytes=1000, config=config).start() for p in range(3)]
         wait_until(lambda: all(len(p.acknowledged) > 3000 for p in producers))
-        filler = fill(small_disk, leave_kib=9_000)
+        # A fast machine would fill the rest by itself while the file grows.
+        with all_paused(producers):
+            filler = fill(small_disk, leave_kib=9_000)
         # Full once nothing was acknowledged for a while; what is on disk is still served.
         wait_until(lambda: stands_still(producers))
         assert broker.process.poll() is None, f"ended with {broker.process.returncode}\n{broker.tail()}"

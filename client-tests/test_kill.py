@@ -4,12 +4,11 @@ import random
 import re
 import subprocess
 import time
-from contextlib import ExitStack
 
 import pytest
 
 from harness.broker import Broker
-from harness.ledger import JavaLedgerProducer, LedgerProducer, account, read_partition
+from harness.ledger import JavaLedgerProducer, LedgerProducer, account, all_paused, read_partition
 from harness.paths import ROOT
 
 
@@ -47,9 +46,7 @@ def kill_under(broker: Broker, topic: str, producers: list, rounds: int) -> None
         promised = [list(p.acknowledged) for p in producers]
         broker.start()
         # They had the start against them; the reading, slower than they write, goes better without.
-        with ExitStack() as pauses:
-            for producer in producers:
-                pauses.enter_context(producer.paused())
+        with all_paused(producers):
             for p, acknowledged in enumerate(promised):
                 records = read_partition(broker.bootstrap, topic, p, start=checked[p])
                 since = [(sequence, offset) for sequence, offset in acknowledged if offset >= checked[p]]

@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 import zlib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -139,6 +139,15 @@ class JavaLedgerProducer:
         self._process.stdin.close()
         assert self._process.wait(flush_s) == 0
         self._thread.join()
+
+
+@contextmanager
+def all_paused(producers: list):
+    """Every producer stands still within."""
+    with ExitStack() as pauses:
+        for producer in producers:
+            pauses.enter_context(producer.paused())
+        yield
 
 
 def read_partition(bootstrap: str, topic: str, partition: int, *, start: int = 0, timeout_s: float = 120, config: dict | None = None):
