@@ -41,10 +41,11 @@ fn arrows_point_one_way() {
         let all = dependencies[package].iter().map(String::as_str);
         all.filter(|name| dependencies.contains_key(*name)).collect()
     };
-    assert_eq!(ours_of("fluxmq"), ["fluxmq-protocol", "fluxmq-storage"]);
+    assert_eq!(ours_of("fluxmq"), ["fluxmq-coordinator", "fluxmq-protocol", "fluxmq-storage"]);
+    assert_eq!(ours_of("fluxmq-coordinator"), ["fluxmq-protocol"]);
     assert_eq!(ours_of("fluxmq-storage"), [""; 0]);
     assert_eq!(ours_of("fluxmq-protocol"), [""; 0]);
-    for package in ["fluxmq-storage", "fluxmq-protocol"] {
+    for package in ["fluxmq-storage", "fluxmq-protocol", "fluxmq-coordinator"] {
         for runtime in ["tokio", "futures-util", "axum"] {
             assert!(!dependencies[package].contains(runtime), "{package} depends on {runtime}");
         }
@@ -72,7 +73,7 @@ fn rust_files(directory: &Path, files: &mut Vec<PathBuf>) {
 fn unsafe_stands_in_one_file() {
     let root = root();
     let mut files = Vec::new();
-    for package in ["core", "protocol", "storage"] {
+    for package in ["core", "core/coordinator", "protocol", "storage"] {
         rust_files(&root.join(package).join("src"), &mut files);
     }
     assert!(files.len() > 50, "found {} files only", files.len());
@@ -88,7 +89,8 @@ fn unsafe_stands_in_one_file() {
         .map(|path| path.strip_prefix(&root).unwrap().to_path_buf())
         .collect();
     assert_eq!(with_unsafe, [Path::new("storage/src/mmap.rs")]);
-    for entry in ["core/src/lib.rs", "core/src/main.rs", "protocol/src/lib.rs"] {
+    for entry in ["core/src/lib.rs", "core/src/main.rs", "core/coordinator/src/lib.rs", "protocol/src/lib.rs"]
+    {
         let text = std::fs::read_to_string(root.join(entry)).unwrap();
         assert!(text.contains("#![forbid(unsafe_code)]"), "{entry} does not forbid unsafe code");
     }

@@ -11,6 +11,7 @@ pub mod decode;
 pub mod error;
 pub mod fetch_response;
 pub mod frame;
+pub mod group_records;
 pub mod guard;
 pub mod header;
 pub mod parts;

@@ -1,0 +1,19 @@
+//! Kafka's group coordinator as pure state machines: (state, now, event) → records to append, replies, timers.
+//!
+//! A [`shard::GroupShard`] is everything that one partition of `__consumer_offsets` says. No I/O, no clock, no
+//! randomness: the caller hands in a [`turn::Turn`], appends the records that it leaves, and replays them into the
+//! shard. Only that replay changes what a record says, so a shard loaded from its log equals the one that wrote it.
+#![forbid(unsafe_code)]
+
+pub mod classic;
+pub mod config;
+pub mod consumer;
+pub mod group;
+pub mod offsets;
+pub mod shard;
+pub mod timers;
+pub mod turn;
+
+pub use config::GroupCoordinatorConfig;
+pub use shard::GroupShard;
+pub use turn::{GroupSettings, Now, Reply, Requester, Token, Topics, Turn};

@@ -1,0 +1,81 @@
+//! One shard: the groups and offsets of one partition of `__consumer_offsets`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fluxmq_protocol::StrBytes;
+use fluxmq_protocol::group_records::GroupRecord;
+
+use crate::config::GroupCoordinatorConfig;
+use crate::group::{Group, Timer};
+use crate::offsets::Offsets;
+use crate::timers::Timers;
+use crate::turn::{Now, Turn};
+
+/// Everything that one partition of `__consumer_offsets` says, and who waits for it to change.
+#[derive(Debug)]
+pub struct GroupShard {
+    pub(crate) config: Arc<GroupCoordinatorConfig>,
+    pub(crate) groups: HashMap<StrBytes, Group>,
+    pub(crate) offsets: Offsets,
+    pub(crate) timers: Timers<Timer>,
+}
+
+impl GroupShard {
+    /// A shard whose log is empty.
+    #[must_use]
+    pub fn new(config: Arc<GroupCoordinatorConfig>) -> Self {
+        GroupShard { config, groups: HashMap::new(), offsets: Offsets::default(), timers: Timers::default() }
+    }
+
+    /// Does what a record says: the only way in which that changes.
+    pub fn replay(&mut self, now: Now, record: GroupRecord) {
+        match record {
+            GroupRecord::OffsetCommit(key, value) => self.replay_offset_commit(now, key, value),
+            GroupRecord::GroupMetadata(key, value) => self.replay_group_metadata(now, key, value),
+            consumer => self.replay_consumer_group(now, consumer),
+        }
+    }
+
+    /// Arms the timers after a load.
+    pub fn loaded(&mut self, turn: &mut Turn<'_>) {
+        self.classic_groups_loaded(turn);
+        self.consumer_groups_loaded(turn);
+        self.offsets_loaded(turn);
+    }
+
+    /// When the next timer is due, in monotonic milliseconds.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<i64> {
+        self.timers.next_deadline()
+    }
+
+    /// Does what one timer is for that is due; false if none is. Call it again in a turn of its own.
+    pub fn fire_next(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Some(timer) = self.timers.pop_due(turn.now.monotonic_ms) else { return false };
+        match timer {
+            Timer::OffsetExpiry => self.expire_offsets(turn),
+            Timer::ClassicSession(..)
+            | Timer::ClassicPendingMember(..)
+            | Timer::ClassicJoin(_)
+            | Timer::ClassicSync(_) => self.classic_timer(turn, timer),
+            Timer::ConsumerSession(..)
+            | Timer::ConsumerRebalance(..)
+            | Timer::ConsumerClassicJoin(..)
+            | Timer::ConsumerClassicSync(..) => self.consumer_timer(turn, timer),
+        }
+        true
+    }
+
+    /// How many groups there are.
+    #[must_use]
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+}
+
+/// A copy that does not keep the request's frame in memory.
+#[must_use]
+pub fn owned(text: &StrBytes) -> StrBytes {
+    StrBytes::from_string(text.as_str().to_owned())
+}
