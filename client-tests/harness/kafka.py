@@ -17,6 +17,15 @@ def jar(name: str) -> Path:
     return found[0]
 
 
+def program(source: Path, *words: object, timeout_s: float = 120) -> str:
+    """Runs a Java program of one file with Kafka's classes; gives its standard output."""
+    libs = subprocess.run([SCRIPT, "libs"], check=True, capture_output=True, text=True).stdout.strip()
+    done = subprocess.run(["java", "-cp", f"{libs}/*", source, *(str(w) for w in words)], capture_output=True, text=True,
+                          timeout=timeout_s, encoding="utf-8")
+    assert done.returncode == 0, f"{source}: exit {done.returncode}\n{done.stderr}"
+    return done.stdout
+
+
 def tool(name: str, *words: object, stdin: str | None = None, check: bool = True, timeout_s: float = 120) -> str:
     """Runs one of Kafka's tools; gives its standard output."""
     done = subprocess.run([SCRIPT, "tool", name, *(str(w) for w in words)], input=stdin, capture_output=True, text=True,

@@ -5,6 +5,7 @@
 //! shard. Only that replay changes what a record says, so a shard loaded from its log equals the one that wrote it.
 #![forbid(unsafe_code)]
 
+pub mod assignors;
 pub mod classic;
 pub mod config;
 pub mod consumer;

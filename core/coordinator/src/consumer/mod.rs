@@ -6,6 +6,8 @@ use crate::group::Timer;
 use crate::shard::GroupShard;
 use crate::turn::{Now, Turn};
 
+pub mod regex;
+
 /// A consumer group.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConsumerGroup {}
