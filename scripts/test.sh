@@ -88,7 +88,7 @@ clients() {
     local libs
     libs=$(scripts/kafka.sh libs) || return 1
     scripts/gen-shapes.py --check "$libs"/kafka-clients-*.jar || return 1
-    target/venv/bin/python -m pytest client-tests -p no:cacheprovider ${ALL:+--all} 2>&1 | tee "$OUT/clients.txt"
+    target/venv/bin/python -m pytest client-tests -p no:cacheprovider ${ALL:+--all -rP} 2>&1 | tee "$OUT/clients.txt"
     local status=${PIPESTATUS[0]}
     tail -1 "$OUT/clients.txt" >"$OUT/clients-last.txt"
     count Python "$(sum '[0-9]+ passed' "$OUT/clients-last.txt")" \

@@ -3,7 +3,6 @@
 //! Partitions exist, logs on disk and all, when the answer leaves, so `timeout_ms` isn't looked at.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use fluxmq_protocol::ErrorCode;
@@ -11,7 +10,7 @@ use fluxmq_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use fluxmq_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use fluxmq_protocol::messages::{BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, TopicName};
 
-use super::replica_assignment;
+use super::{metadata_change, replica_assignment};
 use crate::broker::Broker;
 use crate::error::ApiError;
 use crate::meta::{MAX_PARTITIONS_PER_REQUEST, check_new_count};
@@ -19,21 +18,10 @@ use crate::request::{Outcome, RequestContext};
 
 /// Creates, or only checks, on the blocking pool.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
-    let request: CreatePartitionsRequest = match context.decode(body) {
-        Ok(request) => request,
-        Err(reason) => return Outcome::Close(reason),
-    };
-    let context = context.detached();
-    Outcome::Exclusive(Box::pin(async move {
-        let broker = Arc::clone(context.broker());
-        let change = move || create(&broker, &request);
-        let metadata = &context.broker().metadata;
-        let response = metadata.in_turn(&context.broker().blocking, change).await;
-        context.respond(&response)
-    }))
+    metadata_change::outcome(context, body, create)
 }
 
-fn create(broker: &Broker, request: &CreatePartitionsRequest) -> CreatePartitionsResponse {
+fn create(broker: &Broker, request: &CreatePartitionsRequest, _version: i16) -> CreatePartitionsResponse {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for topic in &request.topics {
         *counts.entry(&topic.name).or_default() += 1;

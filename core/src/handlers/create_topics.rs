@@ -14,7 +14,7 @@ use fluxmq_protocol::messages::create_topics_response::{CreatableTopicConfigs, C
 use fluxmq_protocol::messages::{BrokerId, CreateTopicsRequest, CreateTopicsResponse, TopicName};
 use fluxmq_protocol::{ErrorCode, StrBytes};
 
-use super::replica_assignment;
+use super::{metadata_change, replica_assignment};
 use crate::broker::Broker;
 use crate::config::topic::created_configs;
 use crate::config::{BrokerConfig, ConfigError, TopicConfig};
@@ -24,21 +24,10 @@ use crate::request::{Outcome, RequestContext};
 
 /// Creates, or only checks, on the blocking pool.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
-    let request: CreateTopicsRequest = match context.decode(body) {
-        Ok(request) => request,
-        Err(reason) => return Outcome::Close(reason),
-    };
-    let context = context.detached();
-    Outcome::Exclusive(Box::pin(async move {
-        let broker = Arc::clone(context.broker());
-        let change = move || create(&broker, &request);
-        let metadata = &context.broker().metadata;
-        let response = metadata.in_turn(&context.broker().blocking, change).await;
-        context.respond(&response)
-    }))
+    metadata_change::outcome(context, body, create)
 }
 
-fn create(broker: &Broker, request: &CreateTopicsRequest) -> CreateTopicsResponse {
+fn create(broker: &Broker, request: &CreateTopicsRequest, _version: i16) -> CreateTopicsResponse {
     if requested_partitions(request, &broker.config) > MAX_PARTITIONS_PER_REQUEST {
         return refusal(request, "Excessively large number of partitions per request.");
     }

@@ -4,7 +4,6 @@
 //! Topics are gone when the answer leaves, so `timeout_ms` isn't looked at; their files are unlinked later.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use fluxmq_protocol::ErrorCode;
@@ -13,6 +12,7 @@ use fluxmq_protocol::messages::delete_topics_response::DeletableTopicResult;
 use fluxmq_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
 use uuid::Uuid;
 
+use super::metadata_change;
 use crate::broker::Broker;
 use crate::error::ApiError;
 use crate::meta::TopicsImage;
@@ -25,19 +25,7 @@ const FIRST_VERSION_WITH_IDS: i16 = 6;
 
 /// Deletes on the blocking pool.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
-    let request: DeleteTopicsRequest = match context.decode(body) {
-        Ok(request) => request,
-        Err(reason) => return Outcome::Close(reason),
-    };
-    let version = context.api_version;
-    let context = context.detached();
-    Outcome::Exclusive(Box::pin(async move {
-        let broker = Arc::clone(context.broker());
-        let change = move || delete(&broker, &request, version);
-        let metadata = &context.broker().metadata;
-        let response = metadata.in_turn(&context.broker().blocking, change).await;
-        context.respond(&response)
-    }))
+    metadata_change::outcome(context, body, delete)
 }
 
 fn delete(broker: &Broker, request: &DeleteTopicsRequest, version: i16) -> DeleteTopicsResponse {

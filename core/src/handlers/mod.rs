@@ -16,6 +16,7 @@ pub mod fetch_session;
 pub mod init_producer_id;
 pub mod list_offsets;
 pub mod metadata;
+mod metadata_change;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 mod replica_assignment;
