@@ -5,6 +5,7 @@
 //! shard. Only that replay changes what a record says, so a shard loaded from its log equals the one that wrote it.
 #![forbid(unsafe_code)]
 
+mod admin;
 pub mod assignors;
 pub mod classic;
 pub mod config;
@@ -12,6 +13,8 @@ pub mod consumer;
 pub mod group;
 pub mod offsets;
 pub mod shard;
+#[cfg(test)]
+mod testing;
 pub mod timers;
 pub mod turn;
 

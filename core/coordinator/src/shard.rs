@@ -31,7 +31,7 @@ impl GroupShard {
     /// Does what a record says: the only way in which that changes.
     pub fn replay(&mut self, now: Now, record: GroupRecord) {
         match record {
-            GroupRecord::OffsetCommit(key, value) => self.replay_offset_commit(now, key, value),
+            GroupRecord::OffsetCommit(key, value) => self.replay_offset_commit(&key, value.as_ref()),
             GroupRecord::GroupMetadata(key, value) => self.replay_group_metadata(now, key, value),
             consumer => self.replay_consumer_group(now, consumer),
         }
@@ -55,6 +55,7 @@ impl GroupShard {
         let Some(timer) = self.timers.pop_due(turn.now.monotonic_ms) else { return false };
         match timer {
             Timer::OffsetExpiry => self.expire_offsets(turn),
+            Timer::OffsetSweep => self.sweep_offsets(turn),
             Timer::ClassicSession(..)
             | Timer::ClassicPendingMember(..)
             | Timer::ClassicJoin(_)

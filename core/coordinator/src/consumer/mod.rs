@@ -6,7 +6,10 @@ use crate::group::Timer;
 use crate::shard::GroupShard;
 use crate::turn::{Now, Turn};
 
+mod offsets;
 pub mod regex;
+
+pub(crate) use offsets::CommitPartitionValidator;
 
 /// A consumer group.
 #[derive(Clone, Debug, Default, PartialEq)]

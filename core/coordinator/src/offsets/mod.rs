@@ -1,22 +1,76 @@
-//! Committed offsets.
+//! Committed offsets: OffsetCommit, OffsetFetch, OffsetDelete, and how offsets end (KIP-211, deleted topics).
 
-use fluxmq_protocol::group_records::{OffsetCommitKey, OffsetCommitValue};
+mod commit;
+mod delete;
+mod fetch;
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod requests;
+mod store;
+mod sweep;
+#[cfg(test)]
+mod tests;
 
-use crate::shard::GroupShard;
-use crate::turn::{Now, Turn};
+use fluxmq_protocol::ErrorCode;
+use fluxmq_protocol::StrBytes;
+use fluxmq_protocol::group_records::{GroupRecord, OffsetCommitKey, OffsetCommitValue};
 
-/// The committed offsets of a shard's groups.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Offsets {}
+pub use self::store::{Committed, GroupOffsets, Offsets};
+use crate::group::Group;
+use crate::shard::{GroupShard, owned};
 
 impl GroupShard {
-    pub(crate) fn replay_offset_commit(
-        &mut self,
-        _now: Now,
-        _key: OffsetCommitKey,
-        _value: Option<OffsetCommitValue>,
-    ) {
+    pub(crate) fn replay_offset_commit(&mut self, key: &OffsetCommitKey, value: Option<&OffsetCommitValue>) {
+        let Some(value) = value else {
+            self.offsets.remove(&key.group, &key.topic, key.partition);
+            return;
+        };
+        if !self.groups.contains_key(&key.group) {
+            let id = owned(&key.group);
+            self.groups.insert(id.clone(), Group::simple(id));
+        }
+        let committed = Committed {
+            offset: value.offset,
+            leader_epoch: value.leader_epoch,
+            metadata: &value.metadata,
+            commit_timestamp_ms: value.commit_timestamp,
+            expire_timestamp_ms: (value.expire_timestamp != -1).then_some(value.expire_timestamp),
+            topic_id: value.topic_id,
+        };
+        self.offsets.put(&key.group, &key.topic, key.partition, committed);
     }
-    pub(crate) fn offsets_loaded(&mut self, _turn: &mut Turn<'_>) {}
-    pub(crate) fn expire_offsets(&mut self, _turn: &mut Turn<'_>) {}
+
+    /// How many offsets the groups of this shard have committed.
+    #[must_use]
+    pub fn offset_count(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Kafka appends what a request writes as one batch, or not at all.
+    pub(crate) fn fits_in_a_batch(&self, records: &[GroupRecord]) -> Result<(), ErrorCode> {
+        let size_bytes: usize = records.iter().map(size_bytes).sum();
+        match size_bytes > self.config.max_record_bytes {
+            true => Err(ErrorCode::UnknownServerError),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The record that deletes an offset.
+pub(crate) fn tombstone(group_id: &StrBytes, topic: &StrBytes, partition: i32) -> GroupRecord {
+    let key = OffsetCommitKey { group: group_id.clone(), topic: topic.clone(), partition };
+    GroupRecord::OffsetCommit(key, None)
+}
+
+/// About what a record takes in a batch, a few bytes too much.
+pub(crate) fn size_bytes(record: &GroupRecord) -> usize {
+    match record {
+        GroupRecord::OffsetCommit(key, value) => {
+            48 + key.group.len()
+                + key.topic.len()
+                + value.as_ref().map_or(0, |value| 48 + value.metadata.len())
+        }
+        _ => 256,
+    }
 }

@@ -1,0 +1,162 @@
+//! What drives a shard in tests: a clock that is set, topics that are made up, and a log of encoded records that is
+//! replayed as the broker does it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fluxmq_protocol::StrBytes;
+use fluxmq_protocol::group_records::GroupRecord;
+use uuid::Uuid;
+
+use crate::config::GroupCoordinatorConfig;
+use crate::shard::GroupShard;
+use crate::turn::{GroupSettings, Now, Reply, Requester, Token, Topics, Turn};
+
+/// Topics by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TestTopics {
+    topics: BTreeMap<String, (Uuid, i32)>,
+    version: i64,
+}
+
+impl TestTopics {
+    /// Creates or changes a topic.
+    pub(crate) fn set(&mut self, name: &str, id: u128, partitions: i32) {
+        self.topics.insert(name.to_owned(), (Uuid::from_u128(id), partitions));
+        self.version += 1;
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.topics.remove(name);
+        self.version += 1;
+    }
+}
+
+impl Topics for TestTopics {
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn by_name(&self, name: &str) -> Option<(Uuid, i32)> {
+        self.topics.get(name).copied()
+    }
+
+    fn by_id(&self, id: Uuid) -> Option<(StrBytes, i32)> {
+        let (name, (_, partitions)) = self.topics.iter().find(|(_, topic)| topic.0 == id)?;
+        Some((text(name), *partitions))
+    }
+
+    fn names(&self) -> Vec<StrBytes> {
+        self.topics.keys().map(|name| text(name)).collect()
+    }
+}
+
+/// No group has settings of its own.
+pub(crate) struct NoSettings;
+
+impl GroupSettings for NoSettings {
+    fn consumer_session_timeout_ms(&self, _group_id: &str) -> Option<i32> {
+        None
+    }
+
+    fn consumer_heartbeat_interval_ms(&self, _group_id: &str) -> Option<i32> {
+        None
+    }
+
+    fn consumer_assignment_interval_ms(&self, _group_id: &str) -> Option<i32> {
+        None
+    }
+}
+
+/// A shard, its log and its surroundings.
+pub(crate) struct Driver {
+    pub(crate) shard: GroupShard,
+    pub(crate) now: Now,
+    pub(crate) topics: TestTopics,
+    /// Key and value of each record.
+    pub(crate) log: Vec<(Bytes, Option<Bytes>)>,
+    /// Replies that nobody has asked for yet.
+    pub(crate) replies: Vec<(Token, Reply)>,
+    config: Arc<GroupCoordinatorConfig>,
+}
+
+impl Driver {
+    pub(crate) fn new(config: GroupCoordinatorConfig) -> Self {
+        let config = Arc::new(config);
+        let mut driver = Driver {
+            shard: GroupShard::new(Arc::clone(&config)),
+            now: Now { monotonic_ms: 1_000, wall_ms: 1_700_000_000_000 },
+            topics: TestTopics::default(),
+            log: Vec::new(),
+            replies: Vec::new(),
+            config,
+        };
+        driver.turn(GroupShard::loaded);
+        driver
+    }
+
+    /// One turn: what it leaves is appended and replayed. Gives what `transition` gives.
+    pub(crate) fn turn<T>(&mut self, transition: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T) -> T {
+        let mut turn = Turn::new(self.now, &self.topics, &NoSettings);
+        let result = transition(&mut self.shard, &mut turn);
+        let Turn { records, replies, .. } = turn;
+        self.replies.extend(replies);
+        for record in &records {
+            let encoded = record.encode();
+            self.shard.replay(self.now, decoded(&encoded));
+            self.log.push(encoded);
+        }
+        result
+    }
+
+    /// Lets time pass, and does what is due at the moment when it is.
+    pub(crate) fn advance(&mut self, by_ms: i64) {
+        let end_ms = self.now.monotonic_ms + by_ms;
+        while let Some(deadline_ms) = self.shard.next_deadline().filter(|deadline_ms| *deadline_ms <= end_ms)
+        {
+            self.set_monotonic(deadline_ms.max(self.now.monotonic_ms));
+            self.turn(|shard, turn| {
+                assert!(shard.fire_next(turn), "a deadline that is due and does nothing")
+            });
+        }
+        self.set_monotonic(end_ms);
+    }
+
+    /// What a broker that starts on this log has.
+    pub(crate) fn reloaded(&self) -> GroupShard {
+        let mut shard = GroupShard::new(Arc::clone(&self.config));
+        self.log.iter().for_each(|encoded| shard.replay(self.now, decoded(encoded)));
+        shard
+    }
+
+    /// Stops and starts the broker.
+    pub(crate) fn restart(&mut self) {
+        self.shard = self.reloaded();
+        self.replies.clear();
+        self.turn(GroupShard::loaded);
+    }
+
+    fn set_monotonic(&mut self, monotonic_ms: i64) {
+        self.now.wall_ms += monotonic_ms - self.now.monotonic_ms;
+        self.now.monotonic_ms = monotonic_ms;
+    }
+}
+
+fn decoded((key, value): &(Bytes, Option<Bytes>)) -> GroupRecord {
+    GroupRecord::decode(key, value.as_deref()).expect("a record of our own")
+}
+
+pub(crate) fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+/// A client that says version `api_version`.
+pub(crate) fn requester(api_version: i16) -> Requester {
+    Requester {
+        api_version,
+        client_id: text("client"),
+        client_host: text("/127.0.0.1"),
+        fresh_id: Uuid::from_u128(1),
+    }
+}
