@@ -19,6 +19,11 @@ REQUESTS = [
     "Fetch",
     "ListOffsets",
     "Metadata",
+    "FindCoordinator",
+    "JoinGroup",
+    "Heartbeat",
+    "LeaveGroup",
+    "SyncGroup",
     "ApiVersions",
     "CreateTopics",
     "DeleteTopics",
@@ -29,6 +34,8 @@ REQUESTS = [
     "DescribeLogDirs",
     "CreatePartitions",
     "DescribeCluster",
+    "ConsumerGroupHeartbeat",
+    "ConsumerGroupDescribe",
     "DescribeTopicPartitions",
 ]
 

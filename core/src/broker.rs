@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
+use crate::coordination::GroupCoordinator;
 use crate::handlers::fetch_session::FetchSessions;
 use crate::http;
 use crate::maintenance::Maintenance;
@@ -35,6 +36,8 @@ pub struct Broker {
     pub metadata: Arc<Metadata>,
     /// The partitions that this broker leads.
     pub partitions: Arc<PartitionManager>,
+    /// Coordinates the groups.
+    pub groups: Arc<GroupCoordinator>,
     /// Ids for idempotent producers.
     pub producer_ids: ProducerIds,
     /// The wall clock.
@@ -193,17 +196,26 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         .map_err(io_error("the control thread cannot be started"))?;
     let clock = Clock::default();
     let (metadata, partitions) = open_data::open_data(&config, &clock)?;
-    let partitions = Arc::new(partitions);
+    let (metadata, partitions) = (Arc::new(metadata), Arc::new(partitions));
     let maintenance = Maintenance::start(Arc::clone(&partitions), &config, clock.clone())
         .map_err(io_error("the maintenance thread cannot be started"))?;
+    let blocking = BlockingPool::new(handle);
+    let groups = GroupCoordinator::start(
+        &config,
+        Arc::clone(&metadata),
+        Arc::clone(&partitions),
+        clock.clone(),
+        blocking.clone(),
+    );
     let broker = Arc::new(Broker {
         cluster_id: partitions.log_dir().cluster_id().to_owned(),
-        metadata: Arc::new(metadata),
+        metadata,
         partitions,
+        groups,
         producer_ids: ProducerIds::default(),
         clock,
         listeners,
-        blocking: BlockingPool::new(handle),
+        blocking,
         request_budget: RequestBudget::new(config.queued_max_request_bytes),
         connection_limits: ConnectionLimits::new(&config),
         violations: Violations::default(),
@@ -309,8 +321,11 @@ impl Control {
         if !interval.is_zero() {
             tasks.spawn(metrics::log_throughput(Arc::clone(&self.broker), interval));
         }
+        tasks.spawn(Arc::clone(&self.broker.groups).run_timers());
         let _ = stopped.await;
         self.broker.lifecycle.set(Lifecycle::STOPPING);
+        // Before the connections are drained: they would wait for groups to be complete.
+        self.broker.groups.stop();
         tasks.shutdown().await;
         let timeout = Duration::from_millis(self.broker.config.shutdown_timeout_ms);
         let until = Instant::now() + (timeout / 2).min(DRAIN_MAX);

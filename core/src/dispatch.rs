@@ -67,6 +67,14 @@ const ROWS: &[Api] = &[
         exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -L, kafka-topics; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
+        key: ApiKey::FindCoordinator,
+        min_version: 0,
+        max_version: 6,
+        advertised_min_version: 0,
+        handler: handlers::find_coordinator::handle,
+        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -G; every version in core/tests/served_apis.rs",
+    },
+    Api {
         key: ApiKey::ApiVersions,
         min_version: 0,
         max_version: 4,

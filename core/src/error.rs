@@ -188,3 +188,18 @@ impl From<&DeleteRecordsError> for ErrorCode {
         }
     }
 }
+
+/// The code of a request to the group coordinator whose records met `code`: Kafka's mapping from what a log answers to
+/// what a coordinator does.
+pub fn coordinator_code(code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut => {
+            ErrorCode::CoordinatorNotAvailable
+        }
+        ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge | ErrorCode::InvalidFetchSize => {
+            ErrorCode::UnknownServerError
+        }
+        code => code,
+    }
+}

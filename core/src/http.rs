@@ -71,11 +71,15 @@ async fn health(State(broker): State<StartedBroker>) -> Response {
     }
 }
 
-/// Whether clients are served: after recovery, and until the broker stops.
+/// Whether clients are served: after recovery, once the groups are read, and until the broker stops.
 async fn readiness(State(broker): State<StartedBroker>) -> Response {
     match broker.get() {
         Some(broker) if broker.lifecycle.is_ready() && !broker.partitions.is_offline() => {
-            "ready\n".into_response()
+            if broker.groups.is_loading() {
+                (StatusCode::SERVICE_UNAVAILABLE, "loading groups\n").into_response()
+            } else {
+                "ready\n".into_response()
+            }
         }
         Some(broker) if broker.lifecycle.is_stopping() => {
             (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response()

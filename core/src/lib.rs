@@ -5,6 +5,7 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod coordination;
 pub mod dispatch;
 pub mod error;
 pub mod handlers;

@@ -124,6 +124,24 @@ pub fn render(broker: &Broker) -> String {
         "1 once a sync or a write has failed.",
         if broker.partitions.is_offline() { 1.0 } else { 0.0 },
     );
+    let groups = &broker.groups;
+    page.gauge("fluxmq_groups", "Groups, of either protocol.", groups.group_count() as f64);
+    page.counter("fluxmq_group_turns_total", "Turns of the group coordinator.", load(&groups.stats.turns));
+    page.counter(
+        "fluxmq_group_turn_nanoseconds_total",
+        "Time in turns of the group coordinator, with their appends.",
+        load(&groups.stats.turn_time_ns),
+    );
+    page.counter(
+        "fluxmq_group_records_total",
+        "Records that the group coordinator has written.",
+        load(&groups.stats.records),
+    );
+    page.gauge(
+        "fluxmq_group_load_milliseconds",
+        "Time that the last reading of groups took.",
+        load(&groups.stats.load_ms) as f64,
+    );
     let flushes = &broker.partitions.flusher().stats;
     page.counter("fluxmq_log_syncs_total", "Syncs of logs.", load(&flushes.syncs));
     page.counter(

@@ -26,8 +26,8 @@ use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProd
 use fluxmq_protocol::messages::{
     ApiKey, ApiVersionsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
     DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeTopicPartitionsRequest, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest, TopicName,
+    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, TopicName,
 };
 use fluxmq_storage::batch::BatchBuilder;
 use uuid::Uuid;
@@ -56,6 +56,8 @@ fn every_version_of_every_api_is_answered() {
     let topic = CreatableTopic::default().with_name(t()).with_num_partitions(2).with_replication_factor(1);
     let created = client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic]));
     let topic_id = created.topics[0].topic_id;
+    // Makes the topic of the groups.
+    client.call(0, &FindCoordinatorRequest::default().with_key(StrBytes::from_static_str("g")));
     let mut fixture = Fixture { client, broker, topic_id, end_offset: 0 };
     let mut asked = 0;
     // In the order of the keys: Produce comes first, and what reads records finds some.
@@ -76,6 +78,7 @@ impl Fixture {
             ApiKey::Fetch => self.fetch(version),
             ApiKey::ListOffsets => self.list_offsets(version),
             ApiKey::Metadata => self.metadata(version),
+            ApiKey::FindCoordinator => self.find_coordinator(version),
             ApiKey::ApiVersions => self.api_versions(version),
             ApiKey::CreateTopics => self.create_topics(version),
             ApiKey::DeleteTopics => self.delete_topics(version),
@@ -161,6 +164,41 @@ impl Fixture {
         assert_eq!((response.topics[0].error_code, response.topics[0].partitions.len()), (0, 2));
     }
 
+    fn find_coordinator(&mut self, version: i16) {
+        let request = FindCoordinatorRequest::default();
+        let request = if version >= 4 {
+            let keys = ["g", "h"].map(StrBytes::from_static_str);
+            request.with_coordinator_keys(keys.to_vec())
+        } else {
+            request.with_key(StrBytes::from_static_str("g"))
+        };
+        let port = i32::from(self.broker.addr().port());
+        let response = self.client.call(version, &request);
+        if version >= 4 {
+            let found = |key| (key, 0, Some(""), 1, port);
+            let coordinators: Vec<_> = response
+                .coordinators
+                .iter()
+                .map(|found| {
+                    let message = found.error_message.as_deref();
+                    (found.key.as_str(), found.error_code, message, found.node_id.0, found.port)
+                })
+                .collect();
+            assert_eq!(coordinators, [found("g"), found("h")], "v{version}");
+        } else {
+            let message = (version >= 1).then_some("NONE");
+            assert_eq!((response.error_code, response.node_id.0, response.port), (0, 1, port), "v{version}");
+            assert_eq!(response.error_message.as_deref(), message.or(Some("")), "v{version}");
+        }
+        // Transactions are not served: a producer is told so at once.
+        if version >= 1 {
+            let response = self.client.call(version, &request.with_key_type(1));
+            let refused = response.coordinators.iter().map(|found| found.error_code);
+            let codes: Vec<_> = if version >= 4 { refused.collect() } else { vec![response.error_code] };
+            assert!(codes.iter().all(|code| *code == 35), "v{version}: {codes:?}");
+        }
+    }
+
     fn api_versions(&mut self, version: i16) {
         let request = ApiVersionsRequest::default();
         let request = if version >= 3 {
@@ -172,6 +210,17 @@ impl Fixture {
         };
         let response = self.client.call(version, &request);
         assert_eq!((response.error_code, response.api_keys.len()), (0, TABLE.len()));
+        let finalized: Vec<_> = response
+            .finalized_features
+            .iter()
+            .map(|feature| (feature.name.as_str(), feature.min_version_level, feature.max_version_level))
+            .collect();
+        assert_eq!(finalized, if version >= 3 { vec![("group.version", 1, 1)] } else { vec![] });
+        let supported = response.supported_features.iter();
+        let supported: Vec<_> = supported
+            .map(|feature| (feature.name.as_str(), feature.min_version, feature.max_version))
+            .collect();
+        assert_eq!(supported, if version >= 4 { vec![("group.version", 0, 1)] } else { vec![] });
         for (told, api) in response.api_keys.iter().zip(TABLE) {
             let range = (api.key as i16, api.advertised_min_version, api.max_version);
             assert_eq!((told.api_key, told.min_version, told.max_version), range);

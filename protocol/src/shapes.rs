@@ -16,6 +16,21 @@ pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
         ApiKey::Metadata => {
             Some(Shape { versions: span(0, 13), flexible: from(9), fields: METADATA_REQUEST })
         }
+        ApiKey::FindCoordinator => {
+            Some(Shape { versions: span(0, 6), flexible: from(3), fields: FIND_COORDINATOR_REQUEST })
+        }
+        ApiKey::JoinGroup => {
+            Some(Shape { versions: span(0, 9), flexible: from(6), fields: JOIN_GROUP_REQUEST })
+        }
+        ApiKey::Heartbeat => {
+            Some(Shape { versions: span(0, 4), flexible: from(4), fields: HEARTBEAT_REQUEST })
+        }
+        ApiKey::LeaveGroup => {
+            Some(Shape { versions: span(0, 5), flexible: from(4), fields: LEAVE_GROUP_REQUEST })
+        }
+        ApiKey::SyncGroup => {
+            Some(Shape { versions: span(0, 5), flexible: from(4), fields: SYNC_GROUP_REQUEST })
+        }
         ApiKey::ApiVersions => {
             Some(Shape { versions: span(0, 4), flexible: from(3), fields: API_VERSIONS_REQUEST })
         }
@@ -45,6 +60,12 @@ pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
         }
         ApiKey::DescribeCluster => {
             Some(Shape { versions: span(0, 2), flexible: from(0), fields: DESCRIBE_CLUSTER_REQUEST })
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            Some(Shape { versions: span(0, 1), flexible: from(0), fields: CONSUMER_GROUP_HEARTBEAT_REQUEST })
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            Some(Shape { versions: span(0, 1), flexible: from(0), fields: CONSUMER_GROUP_DESCRIBE_REQUEST })
         }
         ApiKey::DescribeTopicPartitions => {
             Some(Shape { versions: span(0, 0), flexible: from(0), fields: DESCRIBE_TOPIC_PARTITIONS_REQUEST })
@@ -145,6 +166,70 @@ static METADATA_REQUEST: &[Field] = &[
     field(Fixed(1), from(4)),
     field(Fixed(1), span(8, 10)),
     field(Fixed(1), from(8)),
+];
+
+static FIND_COORDINATOR_REQUEST: &[Field] = &[
+    field(String, span(0, 3)),
+    field(Fixed(1), from(1)),
+    field(Array { element: &String, element_memory_bytes: 32 }, from(4)),
+];
+
+static JOIN_GROUP_REQUEST_JOIN_GROUP_REQUEST_PROTOCOL: &[Field] =
+    &[field(String, from(0)), field(Bytes, from(0))];
+
+static JOIN_GROUP_REQUEST: &[Field] = &[
+    field(String, from(0)),
+    field(Fixed(4), from(0)),
+    field(Fixed(4), from(1)),
+    field(String, from(0)),
+    field(String, from(5)).nullable(from(5)),
+    field(String, from(0)),
+    field(
+        Array { element: &Struct(JOIN_GROUP_REQUEST_JOIN_GROUP_REQUEST_PROTOCOL), element_memory_bytes: 88 },
+        from(0),
+    ),
+    field(String, from(8)).nullable(from(8)),
+];
+
+static HEARTBEAT_REQUEST: &[Field] = &[
+    field(String, from(0)),
+    field(Fixed(4), from(0)),
+    field(String, from(0)),
+    field(String, from(3)).nullable(from(3)),
+];
+
+static LEAVE_GROUP_REQUEST_MEMBER_IDENTITY: &[Field] = &[
+    field(String, from(3)),
+    field(String, from(3)).nullable(from(3)),
+    field(String, from(5)).nullable(from(5)),
+];
+
+static LEAVE_GROUP_REQUEST: &[Field] = &[
+    field(String, from(0)),
+    field(String, span(0, 2)),
+    field(
+        Array { element: &Struct(LEAVE_GROUP_REQUEST_MEMBER_IDENTITY), element_memory_bytes: 120 },
+        from(3),
+    ),
+];
+
+static SYNC_GROUP_REQUEST_SYNC_GROUP_REQUEST_ASSIGNMENT: &[Field] =
+    &[field(String, from(0)), field(Bytes, from(0))];
+
+static SYNC_GROUP_REQUEST: &[Field] = &[
+    field(String, from(0)),
+    field(Fixed(4), from(0)),
+    field(String, from(0)),
+    field(String, from(3)).nullable(from(3)),
+    field(String, from(5)).nullable(from(5)),
+    field(String, from(5)).nullable(from(5)),
+    field(
+        Array {
+            element: &Struct(SYNC_GROUP_REQUEST_SYNC_GROUP_REQUEST_ASSIGNMENT),
+            element_memory_bytes: 88,
+        },
+        from(0),
+    ),
 ];
 
 static API_VERSIONS_REQUEST: &[Field] = &[field(String, from(3)), field(String, from(3))];
@@ -303,6 +388,32 @@ static CREATE_PARTITIONS_REQUEST: &[Field] = &[
 
 static DESCRIBE_CLUSTER_REQUEST: &[Field] =
     &[field(Fixed(1), from(0)), field(Fixed(1), from(1)), field(Fixed(1), from(2))];
+
+static CONSUMER_GROUP_HEARTBEAT_REQUEST_TOPIC_PARTITIONS: &[Field] =
+    &[field(Fixed(16), from(0)), field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(0))];
+
+static CONSUMER_GROUP_HEARTBEAT_REQUEST: &[Field] = &[
+    field(String, from(0)),
+    field(String, from(0)),
+    field(Fixed(4), from(0)),
+    field(String, from(0)).nullable(from(0)),
+    field(String, from(0)).nullable(from(0)),
+    field(Fixed(4), from(0)),
+    field(Array { element: &String, element_memory_bytes: 32 }, from(0)).nullable(from(0)),
+    field(String, from(1)).nullable(from(1)),
+    field(String, from(0)).nullable(from(0)),
+    field(
+        Array {
+            element: &Struct(CONSUMER_GROUP_HEARTBEAT_REQUEST_TOPIC_PARTITIONS),
+            element_memory_bytes: 64,
+        },
+        from(0),
+    )
+    .nullable(from(0)),
+];
+
+static CONSUMER_GROUP_DESCRIBE_REQUEST: &[Field] =
+    &[field(Array { element: &String, element_memory_bytes: 32 }, from(0)), field(Fixed(1), from(0))];
 
 static DESCRIBE_TOPIC_PARTITIONS_REQUEST_TOPIC_REQUEST: &[Field] = &[field(String, from(0))];
 

@@ -11,6 +11,9 @@ pub(super) const TOPIC: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
 /// On the cluster: create, alter, describe, cluster action, describe configs, alter configs, idempotent write.
 pub(super) const CLUSTER: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
 
+/// On a group: read, delete, describe, describe configs, alter configs.
+pub(super) const GROUP: i32 = bits(&[3, 6, 8, 10, 11]);
+
 const fn bits(operations: &[u8]) -> i32 {
     let (mut field, mut place) = (0, 0);
     while place < operations.len() {

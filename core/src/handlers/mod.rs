@@ -13,6 +13,8 @@ pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod fetch_planner;
 pub mod fetch_session;
+pub mod find_coordinator;
+pub mod group_request;
 pub mod init_producer_id;
 pub mod list_offsets;
 pub mod metadata;

@@ -45,6 +45,7 @@ impl Topic {
 /// All topics at one moment.
 #[derive(Default)]
 pub struct TopicsImage {
+    version: i64,
     by_name: HashMap<StrBytes, Arc<Topic>>,
     by_id: HashMap<Uuid, Arc<Topic>>,
     /// Topics by [`names::collision_key`]; Kafka refuses a second one with the same key.
@@ -53,6 +54,11 @@ pub struct TopicsImage {
 }
 
 impl TopicsImage {
+    /// Differs from the version of every other image in the life of this process.
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+
     /// The topic of that name.
     pub fn by_name(&self, name: &str) -> Option<&Arc<Topic>> {
         self.by_name.get(name.as_bytes())
@@ -85,7 +91,7 @@ impl TopicsImage {
 
     /// This image with `topics` added, each in place of the one that has its name.
     pub(super) fn with(&self, topics: impl IntoIterator<Item = Arc<Topic>>) -> Self {
-        let mut image = self.copy();
+        let mut image = self.next();
         for topic in topics {
             image.remove(&topic.name);
             image.partition_count += topic.partitions.len();
@@ -98,7 +104,7 @@ impl TopicsImage {
 
     /// This image without the topics of these names.
     pub(super) fn without<'a>(&self, names: impl IntoIterator<Item = &'a StrBytes>) -> Self {
-        let mut image = self.copy();
+        let mut image = self.next();
         for name in names {
             image.remove(name);
         }
@@ -113,8 +119,10 @@ impl TopicsImage {
         }
     }
 
-    fn copy(&self) -> Self {
+    /// A copy, to be changed.
+    fn next(&self) -> Self {
         Self {
+            version: self.version + 1,
             by_name: self.by_name.clone(),
             by_id: self.by_id.clone(),
             by_collision_key: self.by_collision_key.clone(),

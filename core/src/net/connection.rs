@@ -341,9 +341,10 @@ impl Connection {
             Poll::Pending => Ok(Progress::Waiting),
             Poll::Ready(Ok(0)) => {
                 self.read_closed = true;
-                // A long poll of a client that has gone is not waited for; what it produced is answered if it can be.
+                // A client that has gone is not waited for until others let it be answered: a long poll, a group that is
+                // not complete. What it produced is answered if it can be.
                 self.pending.retain(|pending| {
-                    dispatch::TABLE[pending.row].key != ApiKey::Fetch
+                    !waits_for_others(dispatch::TABLE[pending.row].key)
                         || !matches!(pending.state, PendingState::Wait(_))
                 });
                 self.end(End::Client);
@@ -503,6 +504,11 @@ fn is_of_the_peer(error: &io::Error) -> bool {
             | NotConnected
             | TimedOut
     )
+}
+
+/// Whether an answer of this API may wait for what other clients do.
+fn waits_for_others(key: ApiKey) -> bool {
+    matches!(key, ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup)
 }
 
 /// The work of an outcome that must be alone.

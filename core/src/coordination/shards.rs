@@ -1,0 +1,160 @@
+//! The shards of the topic as it is, each behind its lock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use fluxmq_coordinator::{GroupShard, Reply, Token};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::wait::{Answered, DurableAt};
+use crate::partitions::partition::Partition;
+
+/// The next deadline of a shard without timers.
+pub(super) const NO_DEADLINE: i64 = i64::MAX;
+
+/// One shard for each partition of one topic of groups. Deleting the topic ends them all.
+pub(super) struct Shards {
+    pub(super) topic_id: Uuid,
+    slots: Box<[Slot]>,
+}
+
+/// The place of one shard.
+pub(super) struct Slot {
+    pub(super) partition: Arc<Partition>,
+    pub(super) inner: Mutex<Inner>,
+    /// When the shard's next timer is due, in monotonic milliseconds.
+    next_deadline_ms: AtomicI64,
+}
+
+/// What the lock of a shard guards.
+pub(super) struct Inner {
+    pub(super) state: State,
+    /// The durable end that the last records of this shard ask for; 0 when nothing is waited for.
+    pub(super) awaited_end: i64,
+}
+
+/// Where a shard is.
+pub(super) enum State {
+    /// Thrown away, since its log didn't take a batch or a turn panicked: to be read again. Also during a turn, so that
+    /// a turn that panics leaves the shard behind in this state.
+    Unloaded,
+    /// Its log is being read.
+    Loading,
+    /// It takes requests.
+    Active(Box<Active>),
+    /// Its log can't be read, or its topic is gone.
+    Failed,
+}
+
+/// A shard that takes requests.
+pub(super) struct Active {
+    pub(super) shard: GroupShard,
+    /// Who waits for the answer of a later turn. Dropping a sender answers with NOT_COORDINATOR.
+    pub(super) waiters: HashMap<Token, oneshot::Sender<Answered<Reply>>>,
+}
+
+impl Shards {
+    /// The shards of a topic, to be read.
+    pub(super) fn new(topic_id: Uuid, partitions: &[Arc<Partition>]) -> Self {
+        let slot = |partition: &Arc<Partition>| Slot {
+            partition: Arc::clone(partition),
+            inner: Mutex::new(Inner { state: State::Loading, awaited_end: 0 }),
+            next_deadline_ms: AtomicI64::new(NO_DEADLINE),
+        };
+        Shards { topic_id, slots: partitions.iter().map(slot).collect() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn slot(&self, index: usize) -> Option<&Slot> {
+        self.slots.get(index)
+    }
+
+    /// The shard of a group: Kafka's choice, which clients and tools count on.
+    pub(super) fn of_group(&self, group_id: &str) -> usize {
+        (java_hash(group_id) & 0x7fff_ffff) as usize % self.slots.len()
+    }
+
+    pub(super) fn group_count(&self) -> usize {
+        let count = |slot: &Slot| match &slot.inner.lock().state {
+            State::Active(active) => active.shard.group_count(),
+            _ => 0,
+        };
+        self.slots.iter().map(count).sum()
+    }
+
+    pub(super) fn is_loading(&self) -> bool {
+        self.slots.iter().any(|slot| matches!(slot.inner.lock().state, State::Loading))
+    }
+
+    /// Ends every shard and answers whoever waits.
+    pub(super) fn unload(&self) {
+        for slot in &self.slots {
+            let ended = std::mem::replace(&mut slot.inner.lock().state, State::Failed);
+            slot.set_deadline(None);
+            drop(ended);
+        }
+    }
+
+    /// The deadlines of all shards.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = i64> {
+        self.slots.iter().map(Slot::deadline)
+    }
+}
+
+impl Slot {
+    pub(super) fn set_deadline(&self, deadline_ms: Option<i64>) {
+        self.next_deadline_ms.store(deadline_ms.unwrap_or(NO_DEADLINE), Ordering::SeqCst);
+    }
+
+    pub(super) fn deadline(&self) -> i64 {
+        self.next_deadline_ms.load(Ordering::SeqCst)
+    }
+}
+
+impl Inner {
+    /// What an answer has to wait for that rests on the shard as it is now.
+    pub(super) fn durable(
+        &mut self,
+        partition: &Arc<Partition>,
+        timeout: std::time::Duration,
+    ) -> Option<DurableAt> {
+        if self.awaited_end == 0 {
+            return None;
+        }
+        if partition.durable_end() >= self.awaited_end {
+            self.awaited_end = 0;
+            return None;
+        }
+        Some(DurableAt::new(Arc::clone(partition), self.awaited_end, timeout))
+    }
+}
+
+/// Java's `String.hashCode`: over UTF-16 units.
+fn java_hash(text: &str) -> u32 {
+    text.encode_utf16().fold(0, |hash: u32, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::java_hash;
+
+    #[test]
+    fn hashes_as_java_has_them() {
+        // By jshell: "…".hashCode()
+        for (text, hash) in [
+            ("", 0),
+            ("a", 97),
+            ("console-consumer-12345", -1_034_590_396_i32),
+            ("grüße", 98_722_233),
+            ("𝄞", 1_772_899),
+        ] {
+            assert_eq!(java_hash(text), hash as u32, "{text}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Running a turn: the machine, the append, the replay, the answers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use fluxmq_coordinator::{GroupShard, Now, Reply, Token, Turn};
+use fluxmq_protocol::ErrorCode;
+use fluxmq_protocol::group_records::GroupRecord;
+use fluxmq_storage::batch::{self, BatchBuilder, BatchError, BatchRules, CheckedBatch, CompressionRule};
+use fluxmq_storage::codec::Codec;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use super::GroupCoordinator;
+use super::shards::{Active, Inner, Shards, Slot, State};
+use super::topics::ImageTopics;
+use super::wait::{Answered, Exchange};
+use crate::error::coordinator_code;
+use crate::partitions::high_watermark::Acks;
+use crate::partitions::partition::AppendError;
+
+/// Bytes to begin a batch with: a commit of a few partitions.
+const BATCH_CAPACITY_BYTES: usize = 512;
+
+/// Why a turn's records were not appended.
+#[derive(Debug, Error)]
+pub(super) enum TurnError {
+    /// The batch has no encoding.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The log didn't take it.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+type Waiting = (oneshot::Sender<Answered<Reply>>, Answered<Reply>);
+
+impl GroupCoordinator {
+    /// Runs a turn of the group's shard. What it gives back may be told once `durable` is reached.
+    ///
+    /// # Errors
+    /// The code to answer with: the shard doesn't take requests, or its log didn't take the records. Then nothing has
+    /// changed.
+    pub fn turn<T>(
+        self: &Arc<Self>,
+        group_id: &str,
+        work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
+    ) -> Result<Answered<T>, ErrorCode> {
+        let shards = self.current()?;
+        self.turn_in(&shards, shards.of_group(group_id), work)
+    }
+
+    /// As [`turn`](Self::turn), of shard number `index`.
+    ///
+    /// # Errors
+    /// As for [`turn`](Self::turn).
+    pub fn turn_at<T>(
+        self: &Arc<Self>,
+        index: usize,
+        work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
+    ) -> Result<Answered<T>, ErrorCode> {
+        self.turn_in(&self.current()?, index, work)
+    }
+
+    /// Runs a turn that answers through its token, now or in a later turn.
+    ///
+    /// # Errors
+    /// As for [`turn`](Self::turn).
+    pub fn exchange(
+        self: &Arc<Self>,
+        group_id: &str,
+        work: impl FnOnce(&mut GroupShard, &mut Turn<'_>, Token),
+    ) -> Result<Exchange, ErrorCode> {
+        let shards = self.current()?;
+        let token = Token(self.next_token.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = oneshot::channel();
+        self.run(&shards, shards.of_group(group_id), Some((token, sender)), |shard, turn| {
+            work(shard, turn, token);
+        })?;
+        Ok(Exchange::new(receiver))
+    }
+
+    pub(super) fn turn_in<T>(
+        self: &Arc<Self>,
+        shards: &Arc<Shards>,
+        index: usize,
+        work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
+    ) -> Result<Answered<T>, ErrorCode> {
+        self.run(shards, index, None, work)
+    }
+
+    fn run<T>(
+        self: &Arc<Self>,
+        shards: &Arc<Shards>,
+        index: usize,
+        waiter: Option<(Token, oneshot::Sender<Answered<Reply>>)>,
+        work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
+    ) -> Result<Answered<T>, ErrorCode> {
+        let slot = shards.slot(index).ok_or(ErrorCode::NotCoordinator)?;
+        if slot.partition.is_offline() {
+            return Err(ErrorCode::NotCoordinator);
+        }
+        let mut inner = slot.inner.lock();
+        // Until the turn has ended well the shard is out of its place: a panic leaves it to be read again.
+        let mut active = match std::mem::replace(&mut inner.state, State::Unloaded) {
+            State::Active(active) => active,
+            State::Unloaded => {
+                slot.set_deadline(None);
+                self.reload(shards, index, &mut inner);
+                return Err(ErrorCode::CoordinatorLoadInProgress);
+            }
+            other => {
+                slot.set_deadline(None);
+                let loading = matches!(other, State::Loading);
+                inner.state = other;
+                return Err(if loading {
+                    ErrorCode::CoordinatorLoadInProgress
+                } else {
+                    ErrorCode::NotCoordinator
+                });
+            }
+        };
+        active.waiters.extend(waiter);
+        match self.run_active(slot, &mut inner, active, work) {
+            Ok((answered, waiting)) => {
+                drop(inner);
+                self.alarm.note(slot.deadline());
+                for (sender, reply) in waiting {
+                    // Whoever waited may have gone.
+                    let _ = sender.send(reply);
+                }
+                Ok(answered)
+            }
+            Err(error) => {
+                slot.set_deadline(None);
+                let code = self.append_failed(shards, index, &mut inner, &error);
+                drop(inner);
+                Err(code)
+            }
+        }
+    }
+
+    /// Runs one turn of a shard that was taken from its place, and puts it back unless its log didn't take the records.
+    pub(super) fn run_active<T>(
+        &self,
+        slot: &Slot,
+        inner: &mut Inner,
+        mut active: Box<Active>,
+        work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
+    ) -> Result<(Answered<T>, Vec<Waiting>), TurnError> {
+        let began = Instant::now();
+        let now = self.now();
+        let (value, records, replies) = self.metadata.with_topics(|image| {
+            let topics = ImageTopics(image);
+            let mut turn = Turn::new(now, &topics, &self.overrides);
+            let value = work(&mut active.shard, &mut turn);
+            (value, turn.records, turn.replies)
+        });
+        if !records.is_empty() {
+            let batch = encode(&records, now.wall_ms, self.config.codec)?;
+            let outcome = slot.partition.append(&batch, Acks::All, now.wall_ms)?;
+            if let Some(end_offset) = outcome.commit_at {
+                inner.awaited_end = end_offset;
+            }
+            self.stats.records.fetch_add(records.len() as u64, Ordering::Relaxed);
+            for record in records {
+                active.shard.replay(now, record);
+            }
+        }
+        let durable = inner.durable(&slot.partition, self.config.commit_timeout);
+        let waiting = replies
+            .into_iter()
+            .filter_map(|(token, reply)| {
+                let sender = active.waiters.remove(&token)?;
+                Some((sender, Answered { value: reply, durable: durable.clone() }))
+            })
+            .collect();
+        slot.set_deadline(active.shard.next_deadline());
+        inner.state = State::Active(active);
+        self.stats.turns.fetch_add(1, Ordering::Relaxed);
+        let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.stats.turn_time_ns.fetch_add(took, Ordering::Relaxed);
+        Ok((Answered { value, durable }, waiting))
+    }
+
+    /// What to answer when the log of a shard didn't take its records. What the machine had begun is thrown away with
+    /// the shard, and whoever waited in it is answered; the log says how it really is.
+    fn append_failed(
+        self: &Arc<Self>,
+        shards: &Arc<Shards>,
+        index: usize,
+        inner: &mut Inner,
+        error: &TurnError,
+    ) -> ErrorCode {
+        let code = match error {
+            TurnError::Append(error @ (AppendError::Deleted | AppendError::Offline)) => {
+                inner.state = State::Failed;
+                return coordinator_code(ErrorCode::from(error));
+            }
+            TurnError::Append(error) => coordinator_code(ErrorCode::from(error)),
+            TurnError::Batch(_) => ErrorCode::UnknownServerError,
+        };
+        tracing::warn!(shard = index, %error, "records of groups were not appended; the shard is read again");
+        self.reload(shards, index, inner);
+        code
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now { monotonic_ms: self.clock.monotonic_ms(), wall_ms: self.clock.now_ms() }
+    }
+}
+
+/// One batch of the records, in the codec of the topic.
+fn encode(records: &[GroupRecord], timestamp_ms: i64, codec: Codec) -> Result<CheckedBatch, TurnError> {
+    let mut builder = BatchBuilder::with_capacity(BATCH_CAPACITY_BYTES);
+    for record in records {
+        let (key, value) = record.encode();
+        builder.push(timestamp_ms, Some(&key), value.as_deref(), &[]);
+    }
+    let batch = builder.build();
+    if codec == Codec::None {
+        return Ok(batch);
+    }
+    let rules = BatchRules {
+        max_message_bytes: u32::MAX,
+        after_max_ms: i64::MAX,
+        compression: CompressionRule::Codec { codec, level: None },
+        ..BatchRules::defaults(timestamp_ms)
+    };
+    Ok(batch::convert(&batch, &rules)?)
+}
