@@ -17,7 +17,7 @@ impl GroupShard {
     pub fn list_groups(&self, states: &[StrBytes], types: &[StrBytes]) -> Vec<ListedGroup> {
         let has_state = |group: &Group| {
             states.is_empty()
-                || states.iter().any(|state| state.trim().eq_ignore_ascii_case(&group.state_name()))
+                || states.iter().any(|state| state.trim().eq_ignore_ascii_case(group.state_name()))
         };
         let has_type = |group: &Group| {
             types.is_empty() || types.iter().any(|name| name.eq_ignore_ascii_case(group.type_name()))
@@ -28,7 +28,7 @@ impl GroupShard {
                 ListedGroup::default()
                     .with_group_id(GroupId(id.clone()))
                     .with_protocol_type(group.protocol_type())
-                    .with_group_state(StrBytes::from_string(group.state_name()))
+                    .with_group_state(StrBytes::from_static_str(group.state_name()))
                     .with_group_type(StrBytes::from_static_str(group.type_name()))
             })
             .collect()

@@ -43,6 +43,8 @@ pub struct GroupCoordinatorConfig {
     pub offsets_retention_check_interval_ms: i64,
     /// The largest record that the log of a shard takes.
     pub max_record_bytes: usize,
+    /// `broker.rack`
+    pub broker_rack: Option<String>,
 }
 
 /// A server-side assignor of consumer groups.
@@ -52,6 +54,23 @@ pub enum Assignor {
     Uniform,
     /// `range`
     Range,
+}
+
+impl Assignor {
+    /// Its name in requests and settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Assignor::Uniform => "uniform",
+            Assignor::Range => "range",
+        }
+    }
+
+    /// The assignor with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Assignor::Uniform, Assignor::Range].into_iter().find(|assignor| assignor.name() == name)
+    }
 }
 
 /// `group.consumer.migration.policy`: which way groups may change their protocol while they have members.
@@ -91,6 +110,7 @@ impl Default for GroupCoordinatorConfig {
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
             offsets_retention_check_interval_ms: 600_000,
             max_record_bytes: 1_048_588,
+            broker_rack: None,
         }
     }
 }

@@ -32,10 +32,10 @@ impl Group {
 
     /// Its state, as ListGroups names it.
     #[must_use]
-    pub fn state_name(&self) -> String {
+    pub fn state_name(&self) -> &'static str {
         match self {
-            Group::Classic(group) => group.state_name().to_owned(),
-            Group::Consumer(group) => group.state().to_string(),
+            Group::Classic(group) => group.state_name(),
+            Group::Consumer(group) => group.state().name(),
         }
     }
 

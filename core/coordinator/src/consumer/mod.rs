@@ -1,22 +1,26 @@
-//! Consumer groups (KIP-848): ConsumerGroupHeartbeat; the coordinator assigns.
+//! Consumer groups (KIP-848): members say what they subscribe to, the coordinator assigns.
+//!
+//! A group's epoch grows when what its members subscribe to changes. For each epoch a target assignment is made
+//! ([`target_assignment`]), and every member goes to it at its own pace ([`reconcile`]): it is told what to give up, says
+//! that it did, and is given what nobody owns any more.
 
-use fluxmq_protocol::group_records::GroupRecord;
-
-use crate::group::Timer;
-use crate::shard::GroupShard;
-use crate::turn::{Now, Turn};
-
+mod advance;
+mod check;
+mod describe;
+mod error;
+mod group;
+mod heartbeat;
+mod leave;
+mod member;
+mod metadata_hash;
 mod offsets;
+mod reconcile;
+pub(crate) mod records;
 pub mod regex;
+mod regular_expressions;
+mod replay;
+mod subscriptions;
+mod target_assignment;
 
+pub use group::{ConsumerGroup, ConsumerGroupState};
 pub(crate) use offsets::CommitPartitionValidator;
-
-/// A consumer group.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ConsumerGroup {}
-
-impl GroupShard {
-    pub(crate) fn replay_consumer_group(&mut self, _now: Now, _record: GroupRecord) {}
-    pub(crate) fn consumer_groups_loaded(&mut self, _turn: &mut Turn<'_>) {}
-    pub(crate) fn consumer_timer(&mut self, _turn: &mut Turn<'_>, _timer: Timer) {}
-}
