@@ -84,6 +84,7 @@ pub fn machine_config(config: &BrokerConfig) -> GroupCoordinatorConfig {
         offsets_retention_check_interval_ms: number("offsets.retention.check.interval.ms"),
         // The topic is made without a `max.message.bytes` of its own.
         max_record_bytes: usize::try_from(config.topic_defaults.max_message_bytes).unwrap_or(0),
+        broker_rack: config.broker_rack.clone(),
     }
 }
 
