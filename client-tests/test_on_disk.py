@@ -110,3 +110,30 @@ def test_kafka_serves_our_files_and_we_serve_kafkas(tmp_path, data_dir, topic):
         assert read_when_led(kafka.bootstrap, ours) == written_by_us
         assert read_partition(broker.bootstrap, theirs, 0) == written_by_kafka
         broker.stop()
+
+
+@pytest.mark.timeout(300)
+def test_kafka_serves_our_partitions_without_a_record_and_we_serve_kafkas(tmp_path, data_dir, topic):
+    """Ours are directories without a segment; Kafka's have an empty one."""
+    with Broker(data_dir).start() as broker, Kafka(tmp_path / "kafka") as kafka:
+        for server in (broker, kafka):
+            admin = AdminClient({"bootstrap.servers": server.bootstrap})
+            admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(20)
+            server.stop()
+        directories = [server / f"{topic}-0" for server in (data_dir, kafka.data_dir)]
+        assert [file.name for file in directories[0].iterdir()] == ["partition.metadata"]
+        ours, theirs = ({file.name: file.read_bytes() for file in directory.iterdir()} for directory in directories)
+        for directory, files in zip(directories, (theirs, ours), strict=True):
+            for file in directory.iterdir():
+                if file.name != "partition.metadata":
+                    file.unlink()
+            for name, contents in files.items():
+                if name != "partition.metadata":
+                    (directory / name).write_bytes(contents)
+        for server in (broker, kafka):
+            server.start()
+            producer = Producer({"bootstrap.servers": server.bootstrap, "acks": "all"})
+            producer.produce(topic, b"first", partition=0)
+            assert producer.flush(30) == 0
+            assert [value for _, value in read_when_led(server.bootstrap, topic)] == [b"first"]
+        broker.stop()

@@ -1,19 +1,44 @@
 #!/usr/bin/env bash
-# Hunts for as long as it is told: kills and power cuts under load, one set of rounds after the other, until the time is up
-# or something fails. What failed keeps its directories and logs below target/soak.
+# Hunts for as long as it is told; what fails keeps its directories and logs below target/.
 #
-#   scripts/soak.sh [minutes]      60 unless told otherwise; needs root, for the power cuts
+#   scripts/soak.sh [minutes]      kills and power cuts under load, one set of rounds after the other, until the time is up:
+#                                  60 unless told otherwise; needs root, for the power cuts
+#   scripts/soak.sh groups [minutes] [--protocol consumer] [--bootstrap HOST:PORT] [--rate RECORDS_A_SECOND]
+#                                  two groups of ten whose members leave, are killed and join, while the broker is killed and
+#                                  started again: 30 minutes. With --bootstrap the broker is one that is there, and stays.
 set -euo pipefail
 ROOT="$(cd "$(dirname "$0")/.." && pwd)"
 cd "$ROOT"
 . scripts/tools.sh
 
-minutes=${1:-60}
-[[ $minutes =~ ^[0-9]+$ ]] || { echo "usage: scripts/soak.sh [minutes]" >&2; exit 2; }
+usage() {
+    sed -n '4,8s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+mode=crashes
+if [[ ${1:-} == groups ]]; then
+    mode=groups
+    shift
+fi
+minutes=$([[ $mode == groups ]] && echo 30 || echo 60)
+if [[ ${1:-} =~ ^[0-9]+$ ]]; then
+    minutes=$1
+    shift
+fi
+[[ $mode == groups || $# -eq 0 ]] || usage
 need_java
 need_python
-[[ -x target/release/fluxmq ]] || cargo build --release
 
+if [[ $mode == groups ]]; then
+    [[ " $* " == *" --bootstrap"* || -n ${BROKER_BINARY:-} || -x target/release/fluxmq ]] || cargo build --release
+    mvn -q -B -f java-tests/pom.xml compile dependency:build-classpath -Dmdep.outputFile="$ROOT/target/java-classpath.txt"
+    libraries=$(cat target/java-classpath.txt)
+    version=$(grep -oE '/kafka-clients-[0-9.]+\.jar' <<<"$libraries" | grep -oE '[0-9]+\.[0-9]+\.[0-9]+')
+    exec target/venv/bin/python client-tests/soak_groups.py --minutes "$minutes" \
+        --classpath "$ROOT/java-tests/target/$version/classes:$libraries" "$@"
+fi
+
+[[ -x target/release/fluxmq ]] || cargo build --release
 end=$((SECONDS + minutes * 60))
 set_number=0
 while ((SECONDS < end)); do
