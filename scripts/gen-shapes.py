@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Writes protocol/src/shapes.rs: what a request body looks like on the wire, for the bounds guard.
+"""Writes protocol/src/shapes.rs: what request bodies and the messages in them look like on the wire, for the bounds
+guard.
 
     scripts/gen-shapes.py PATH/TO/kafka-clients-4.3.0.jar            write the file
     scripts/gen-shapes.py --check PATH/TO/kafka-clients-4.3.0.jar    exit 1 if the file would change
 
 The jar holds Kafka's message definitions as JSON (common/message/*.json). Needs Python 3 and rustfmt, nothing else.
 To have one more API guarded, add its name to REQUESTS and run this again.
+EMBEDDED are the messages that requests carry as bytes.
 """
 import json
 import os
@@ -37,6 +39,11 @@ REQUESTS = [
     "ConsumerGroupHeartbeat",
     "ConsumerGroupDescribe",
     "DescribeTopicPartitions",
+]
+
+EMBEDDED = [
+    "ConsumerProtocolSubscription",
+    "ConsumerProtocolAssignment",
 ]
 
 TARGET = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "protocol", "src", "shapes.rs")
@@ -124,29 +131,34 @@ class Message:
         last = int(last or first) - (1 if self.spec.get("latestVersionUnstable") else 0)
         fields = self.table(self.spec["name"], self.spec["fields"])
         flexible = versions(self.spec["flexibleVersions"])
+        return f"Shape {{ versions: span({first}, {last}), flexible: {flexible}, fields: {fields} }}"
+
+    def arm(self):
         name = self.spec["name"].removesuffix("Request")
-        return (
-            f"ApiKey::{name} => Some(Shape {{ versions: span({first}, {last}), "
-            f"flexible: {flexible}, fields: {fields} }}),\n"
-        )
+        return f"ApiKey::{name} => Some({self.shape()}),\n"
+
+    def constant(self):
+        return f"pub(crate) static {self.prefix}_SHAPE: Shape = {self.shape()};\n"
 
 
 def snake(name):
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
 
 
-def load(jar, request):
-    text = jar.read(f"common/message/{request}Request.json").decode()
+def load(jar, name):
+    text = jar.read(f"common/message/{name}.json").decode()
     return json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
 
 
 def generate(path):
     with zipfile.ZipFile(path) as jar:
-        messages = [Message(load(jar, request)) for request in REQUESTS]
-    arms = "".join(message.shape() for message in messages)
-    tables = "\n".join(table for message in messages for table in message.tables)
+        requests = [Message(load(jar, f"{request}Request")) for request in REQUESTS]
+        embedded = [Message(load(jar, name)) for name in EMBEDDED]
+    arms = "".join(message.arm() for message in requests)
+    constants = "\n".join(message.constant() for message in embedded)
+    tables = "\n".join(table for message in requests + embedded for table in message.tables)
     version = re.search(r"kafka-clients-([\w.-]+)\.jar$", path)
-    names = [n for n in ("Field", "NEVER", "Shape", "field", "from", "span") if re.search(rf"\b{n}\b", arms + tables)]
+    names = [n for n in ("Field", "NEVER", "Shape", "field", "from", "span") if re.search(rf"\b{n}\b", arms + constants + tables)]
     source = f"kafka-clients {version.group(1)}" if version else "kafka-clients"
     return (
         f"//! The layout of request bodies. Written by scripts/gen-shapes.py from {source}: not to be edited.\n\n"
@@ -155,7 +167,7 @@ def generate(path):
         f"use crate::guard::{{{', '.join(names)}}};\n\n"
         "/// The shape of an API's request; none for the APIs that this broker doesn't decode.\n"
         "pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {\n    match api_key {\n"
-        f"{arms}_ => None,\n}}\n}}\n\n{tables}"
+        f"{arms}_ => None,\n}}\n}}\n\n{constants}\n{tables}"
     )
 
 

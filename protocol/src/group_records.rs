@@ -1,31 +1,36 @@
-//! The records of `__consumer_offsets`, as Kafka 4.3 writes and reads them.
+//! The records of `__consumer_offsets`: what Kafka 4.3's group coordinator keeps there, in its bytes.
 //!
-//! A key starts with the type of the record, a value with its version (both int16). Source: the schemas in Kafka's
-//! group-coordinator module; KIP-848 for those of consumer groups, KIP-1043 and later for what came after.
+//! A key is the type of the record (16 bits) and the key's fields; a value is its version (16 bits) and the value's
+//! fields; a record without a value is a tombstone. Every version that Kafka 4.3 reads is read, the one that it
+//! writes is written. What share and streams groups keep in the topic is [`RecordError::UnknownType`].
+//!
+//! The topic is read from disk, and a client can produce to it: every length and count is checked against the bytes
+//! left before memory is reserved for it. Decoded values are copies, so that none keeps the batch it came from.
+//!
+//! Tagged fields that aren't known are passed over and not kept; a known one must take the size it says, where Kafka
+//! doesn't look. Bytes behind a key or value are ignored, as Kafka does.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+pub use self::field::TooLong;
+use self::field::{Layout, Value};
+pub use self::values::*;
+use crate::reader::{Reader, ShapeError};
 
 mod field;
 mod values;
 
-use bytes::Bytes;
+#[cfg(test)]
+mod tests;
 
-use self::field::Field;
-pub use self::values::*;
-use crate::StrBytes;
-use crate::reader::{Reader, ShapeError};
-
-/// Why a record can't be read.
+/// Why a record can't be read. Kafka passes over one of a type it doesn't know, and refuses to load the partition in
+/// the other cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// A field runs out of bytes, or a length is none.
+    /// The key or value is cut short, or a length in it is none.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A text is not UTF-8.
-    #[error("text at byte {position} is not UTF-8")]
-    NotUtf8 {
-        /// Where in the key or value.
-        position: usize,
-    },
-    /// A record of another type: of share groups, streams groups, or from a later Kafka. Kafka passes over those.
+    /// A record of another type: of share groups, streams groups, or from a later Kafka.
     #[error("record type {record_type} is not known")]
     UnknownType {
         /// The type, from the key.
@@ -41,39 +46,72 @@ pub enum RecordError {
     },
 }
 
+/// The type that offset commits had before Kafka 0.9. Read, never written.
+const LEGACY_OFFSET_COMMIT: i16 = 0;
+
 macro_rules! group_records {
-    ($($(#[$doc:meta])* $name:ident($type:literal) { $($field:ident),+ } => $value:ident;)*) => {
-        /// A record: its key, and its value or none, which takes back what the key stood for.
-        #[derive(Clone, Debug, PartialEq)]
+    ($(
+        $(#[$doc:meta])*
+        $name:ident = $record_type:literal($key:ident, $value:ident), up to $last:literal, flexible from $flexible:literal;
+    )*) => {
+        /// A record of a classic or consumer group. Without a value it is a tombstone.
+        #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum GroupRecord {
-            $($(#[$doc])* $name(keys::$name, Option<$value>),)*
+            $($(#[$doc])* $name($key, Option<$value>),)*
         }
 
         impl GroupRecord {
-            /// Key and value as they are written to the log.
-            #[must_use]
-            pub fn encode(&self) -> (Bytes, Option<Bytes>) {
+            /// The number in front of the key.
+            pub fn record_type(&self) -> i16 {
                 match self {
-                    $(GroupRecord::$name(key, value) => {
-                        let mut out = Vec::new();
-                        i16::write(&$type, &mut out, false);
-                        $(key.$field.write(&mut out, false);)+
-                        (out.into(), value.as_ref().map(Value::encode))
+                    $(Self::$name(..) => $record_type,)*
+                }
+            }
+
+            /// Whether the record has no value.
+            pub fn is_tombstone(&self) -> bool {
+                match self {
+                    $(Self::$name(_, value) => value.is_none(),)*
+                }
+            }
+
+            /// The bytes of the key and of the value; no value is a tombstone.
+            ///
+            /// # Errors
+            /// A string of more than 32,767 bytes, as in Kafka. Requests can't carry one, but a member id made of a
+            /// client id of that length can get there.
+            pub fn encode(&self) -> Result<(Bytes, Option<Bytes>), TooLong> {
+                let version = self.written_version();
+                match self {
+                    $(Self::$name(key, value) => {
+                        let key = prefixed($record_type, false, key)?;
+                        let flexible = version >= $flexible;
+                        let value = value.as_ref().map(|value| prefixed(version, flexible, value)).transpose()?;
+                        Ok((key, value))
                     })*
                 }
             }
 
-            fn decode_as(
-                record_type: i16,
-                key: &mut Reader<'_>,
-                value: Option<&[u8]>,
-            ) -> Result<Self, RecordError> {
+            /// Reads a record of the topic. `value` is none for a tombstone.
+            ///
+            /// # Errors
+            /// See [`RecordError`].
+            pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Self, RecordError> {
+                let mut input = Reader::new(key);
+                let record_type = input.int16()?;
+                if record_type == LEGACY_OFFSET_COMMIT {
+                    let key = unversioned(&mut input)?;
+                    let value = value.map(|value| versioned(record_type, value, 0, 1)).transpose()?;
+                    return Ok(Self::OffsetCommit(key, value));
+                }
                 match record_type {
-                    $($type => Ok(GroupRecord::$name(
-                        keys::$name { $($field: Field::read(key, false)?),+ },
-                        value.map(|value| Value::decode(record_type, value)).transpose()?,
-                    )),)*
-                    record_type => Err(RecordError::UnknownType { record_type }),
+                    $($record_type => {
+                        let key = unversioned(&mut input)?;
+                        let value =
+                            value.map(|value| versioned(record_type, value, $last, $flexible)).transpose()?;
+                        Ok(Self::$name(key, value))
+                    })*
+                    _ => Err(RecordError::UnknownType { record_type }),
                 }
             }
         }
@@ -81,278 +119,65 @@ macro_rules! group_records {
 }
 
 group_records! {
-    /// An offset that a group committed.
-    OffsetCommit(1) { group, topic, partition } => OffsetCommitValue;
+    /// A committed offset.
+    OffsetCommit = 1(OffsetCommitKey, OffsetCommitValue), up to 4, flexible from 4;
     /// A classic group.
-    GroupMetadata(2) { group } => GroupMetadataValue;
+    GroupMetadata = 2(GroupMetadataKey, GroupMetadataValue), up to 4, flexible from 4;
     /// A consumer group's epoch.
-    ConsumerGroupMetadata(3) { group_id } => ConsumerGroupMetadataValue;
-    /// The topics of a consumer group, as Kafka 4.0 kept them.
-    ConsumerGroupPartitionMetadata(4) { group_id } => ConsumerGroupPartitionMetadataValue;
-    /// A member of a consumer group.
-    ConsumerGroupMemberMetadata(5) { group_id, member_id } => ConsumerGroupMemberMetadataValue;
+    ConsumerGroupMetadata = 3(ConsumerGroupMetadataKey, ConsumerGroupMetadataValue), up to 0, flexible from 0;
+    /// A consumer group's topics.
+    ConsumerGroupPartitionMetadata = 4(ConsumerGroupPartitionMetadataKey, ConsumerGroupPartitionMetadataValue),
+        up to 0, flexible from 0;
+    /// A consumer group's member.
+    ConsumerGroupMemberMetadata = 5(ConsumerGroupMemberMetadataKey, ConsumerGroupMemberMetadataValue),
+        up to 0, flexible from 0;
     /// The epoch of a consumer group's target assignment.
-    ConsumerGroupTargetAssignmentMetadata(6) { group_id } => ConsumerGroupTargetAssignmentMetadataValue;
-    /// The target assignment of a member.
-    ConsumerGroupTargetAssignmentMember(7) { group_id, member_id } => ConsumerGroupTargetAssignmentMemberValue;
-    /// The current assignment of a member.
-    ConsumerGroupCurrentMemberAssignment(8) { group_id, member_id } => ConsumerGroupCurrentMemberAssignmentValue;
-    /// What a pattern stands for.
-    ConsumerGroupRegularExpression(16) { group_id, regular_expression } => ConsumerGroupRegularExpressionValue;
+    ConsumerGroupTargetAssignmentMetadata = 6(
+        ConsumerGroupTargetAssignmentMetadataKey, ConsumerGroupTargetAssignmentMetadataValue
+    ), up to 0, flexible from 0;
+    /// The target assignment of a consumer group's member.
+    ConsumerGroupTargetAssignmentMember = 7(
+        ConsumerGroupTargetAssignmentMemberKey, ConsumerGroupTargetAssignmentMemberValue
+    ), up to 0, flexible from 0;
+    /// The current assignment of a consumer group's member.
+    ConsumerGroupCurrentMemberAssignment = 8(
+        ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupCurrentMemberAssignmentValue
+    ), up to 0, flexible from 0;
+    /// A consumer group's regular expression.
+    ConsumerGroupRegularExpression = 16(ConsumerGroupRegularExpressionKey, ConsumerGroupRegularExpressionValue),
+        up to 0, flexible from 0;
 }
-
-/// The type that offsets had in Kafka's first days; same fields as type 1.
-const LEGACY_OFFSET_COMMIT: i16 = 0;
 
 impl GroupRecord {
-    /// Reads a record. Nothing of it points into `key` or `value`; what it takes in memory is bounded by their length.
-    ///
-    /// # Errors
-    /// The bytes are not what type and version say.
-    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Self, RecordError> {
-        let mut key = Reader::new(key);
-        let record_type = match key.int16()? {
-            LEGACY_OFFSET_COMMIT => 1,
-            record_type => record_type,
-        };
-        Self::decode_as(record_type, &mut key, value)
-    }
-}
-
-/// The keys, by the name of their record.
-mod keys {
-    use super::StrBytes;
-
-    macro_rules! keys {
-        ($($name:ident { $($(#[$doc:meta])* $field:ident: $type:ty,)+ })*) => {$(
-            /// The key of the record of this name.
-            #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-            pub struct $name { $($(#[$doc])* pub $field: $type,)+ }
-        )*};
-    }
-
-    keys! {
-        OffsetCommit {
-            /// The group.
-            group: StrBytes,
-            /// The topic.
-            topic: StrBytes,
-            /// The partition's number.
-            partition: i32,
-        }
-        GroupMetadata {
-            /// The group.
-            group: StrBytes,
-        }
-        ConsumerGroupMetadata {
-            /// The group.
-            group_id: StrBytes,
-        }
-        ConsumerGroupPartitionMetadata {
-            /// The group.
-            group_id: StrBytes,
-        }
-        ConsumerGroupMemberMetadata {
-            /// The group.
-            group_id: StrBytes,
-            /// The member.
-            member_id: StrBytes,
-        }
-        ConsumerGroupTargetAssignmentMetadata {
-            /// The group.
-            group_id: StrBytes,
-        }
-        ConsumerGroupTargetAssignmentMember {
-            /// The group.
-            group_id: StrBytes,
-            /// The member.
-            member_id: StrBytes,
-        }
-        ConsumerGroupCurrentMemberAssignment {
-            /// The group.
-            group_id: StrBytes,
-            /// The member.
-            member_id: StrBytes,
-        }
-        ConsumerGroupRegularExpression {
-            /// The group.
-            group_id: StrBytes,
-            /// The pattern.
-            regular_expression: StrBytes,
+    /// The version of the value that Kafka 4.3 writes. The expiry time of an offset exists in version 1 alone; the
+    /// leader epoch and the topic id get lost then. Group metadata stays at 3, which brokers before 3.5 can read.
+    fn written_version(&self) -> i16 {
+        match self {
+            Self::OffsetCommit(_, Some(value)) if value.expire_timestamp != -1 => 1,
+            Self::OffsetCommit(..) => 4,
+            Self::GroupMetadata(..) => 3,
+            _ => 0,
         }
     }
 }
 
-pub use self::keys::{
-    ConsumerGroupCurrentMemberAssignment as ConsumerGroupCurrentMemberAssignmentKey,
-    ConsumerGroupMemberMetadata as ConsumerGroupMemberMetadataKey,
-    ConsumerGroupMetadata as ConsumerGroupMetadataKey,
-    ConsumerGroupPartitionMetadata as ConsumerGroupPartitionMetadataKey,
-    ConsumerGroupRegularExpression as ConsumerGroupRegularExpressionKey,
-    ConsumerGroupTargetAssignmentMember as ConsumerGroupTargetAssignmentMemberKey,
-    ConsumerGroupTargetAssignmentMetadata as ConsumerGroupTargetAssignmentMetadataKey,
-    GroupMetadata as GroupMetadataKey, OffsetCommit as OffsetCommitKey,
-};
-
-/// A value with its version in front.
-trait Value: Sized {
-    fn encode(&self) -> Bytes;
-    fn decode(record_type: i16, value: &[u8]) -> Result<Self, RecordError>;
+fn prefixed(prefix: i16, flexible: bool, message: &impl Value) -> Result<Bytes, TooLong> {
+    let mut out = BytesMut::new();
+    out.put_i16(prefix);
+    message.write(&mut out, Layout { version: prefix, flexible })?;
+    Ok(out.freeze())
 }
 
-/// Those that have one version, a flexible one.
-macro_rules! only_version {
-    ($($name:ident),* $(,)?) => {$(
-        impl Value for $name {
-            fn encode(&self) -> Bytes {
-                let mut out = vec![0, 0];
-                Field::write(self, &mut out, true);
-                out.into()
-            }
-
-            fn decode(record_type: i16, value: &[u8]) -> Result<Self, RecordError> {
-                let mut reader = Reader::new(value);
-                match reader.int16()? {
-                    0 => Field::read(&mut reader, true),
-                    version => Err(RecordError::UnknownVersion { record_type, version }),
-                }
-            }
-        }
-    )*};
+/// A key's fields: the same in every type's only version.
+fn unversioned<T: Value>(input: &mut Reader<'_>) -> Result<T, ShapeError> {
+    T::read(input, Layout { version: 0, flexible: false })
 }
 
-only_version!(
-    ConsumerGroupMetadataValue,
-    ConsumerGroupPartitionMetadataValue,
-    ConsumerGroupMemberMetadataValue,
-    ConsumerGroupTargetAssignmentMetadataValue,
-    ConsumerGroupTargetAssignmentMemberValue,
-    ConsumerGroupCurrentMemberAssignmentValue,
-    ConsumerGroupRegularExpressionValue,
-);
-
-impl Value for OffsetCommitValue {
-    fn encode(&self) -> Bytes {
-        let version = self.written_version();
-        let mut out = version.to_be_bytes().to_vec();
-        self.write(&mut out, version);
-        out.into()
+fn versioned<T: Value>(record_type: i16, value: &[u8], last: i16, flexible: i16) -> Result<T, RecordError> {
+    let mut input = Reader::new(value);
+    let version = input.int16()?;
+    if !(0..=last).contains(&version) {
+        return Err(RecordError::UnknownVersion { record_type, version });
     }
-
-    fn decode(record_type: i16, value: &[u8]) -> Result<Self, RecordError> {
-        let mut reader = Reader::new(value);
-        match reader.int16()? {
-            version @ 0..=4 => Self::read(&mut reader, version),
-            version => Err(RecordError::UnknownVersion { record_type, version }),
-        }
-    }
-}
-
-impl Value for GroupMetadataValue {
-    fn encode(&self) -> Bytes {
-        let mut out = Self::WRITTEN_VERSION.to_be_bytes().to_vec();
-        self.write(&mut out);
-        out.into()
-    }
-
-    fn decode(record_type: i16, value: &[u8]) -> Result<Self, RecordError> {
-        let mut reader = Reader::new(value);
-        match reader.int16()? {
-            version @ 0..=4 => Self::read(&mut reader, version),
-            version => Err(RecordError::UnknownVersion { record_type, version }),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn text(text: &'static str) -> StrBytes {
-        StrBytes::from_static_str(text)
-    }
-
-    fn commit(expire_timestamp: i64, topic_id: Uuid) -> GroupRecord {
-        let key = OffsetCommitKey { group: text("g"), topic: text("t"), partition: 3 };
-        let value = OffsetCommitValue {
-            offset: 7,
-            leader_epoch: if expire_timestamp == -1 { 2 } else { -1 },
-            metadata: text("m"),
-            commit_timestamp: 1_000,
-            expire_timestamp,
-            topic_id,
-        };
-        GroupRecord::OffsetCommit(key, Some(value))
-    }
-
-    fn back(record: &GroupRecord) -> Result<GroupRecord, RecordError> {
-        let (key, value) = record.encode();
-        GroupRecord::decode(&key, value.as_deref())
-    }
-
-    #[test]
-    fn a_commit_is_written_as_kafka_writes_it() {
-        let (key, value) = commit(-1, Uuid::nil()).encode();
-        assert_eq!(key, [0, 1, 0, 1, b'g', 0, 1, b't', 0, 0, 0, 3][..]);
-        let with_id = [0, 4, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 2, 2, b'm', 0, 0, 0, 0, 0, 0, 3, 0xe8, 0];
-        assert_eq!(value.unwrap(), with_id[..]);
-        let (_, value) = commit(2_000, Uuid::nil()).encode();
-        let with_expiry =
-            [0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0, 1, b'm', 0, 0, 0, 0, 0, 0, 3, 0xe8, 0, 0, 0, 0, 0, 0, 7, 0xd0];
-        assert_eq!(value.unwrap(), with_expiry[..]);
-    }
-
-    #[test]
-    fn records_come_back_as_they_were() {
-        let member = MemberMetadata {
-            member_id: text("m"),
-            group_instance_id: Some(text("i")),
-            client_id: text("c"),
-            client_host: text("/127.0.0.1"),
-            rebalance_timeout: 1,
-            session_timeout: 2,
-            subscription: Bytes::from_static(b"s"),
-            assignment: Bytes::new(),
-        };
-        let group = GroupMetadataValue {
-            protocol_type: text("consumer"),
-            generation: 5,
-            protocol: Some(text("range")),
-            leader: None,
-            current_state_timestamp: 9,
-            members: vec![member],
-        };
-        let classic = ClassicMemberMetadata {
-            session_timeout_ms: 4,
-            supported_protocols: vec![ClassicProtocol {
-                name: text("range"),
-                metadata: Bytes::from_static(b"x"),
-            }],
-        };
-        let key = ConsumerGroupMemberMetadataKey { group_id: text("g"), member_id: text("m") };
-        let value = ConsumerGroupMemberMetadataValue {
-            subscribed_topic_names: vec![text("a"), text("b")],
-            classic_member_metadata: Some(classic),
-            ..Default::default()
-        };
-        for record in [
-            commit(-1, Uuid::from_u128(8)),
-            commit(2_000, Uuid::nil()),
-            GroupRecord::GroupMetadata(GroupMetadataKey { group: text("g") }, Some(group)),
-            GroupRecord::GroupMetadata(GroupMetadataKey { group: text("g") }, None),
-            GroupRecord::ConsumerGroupMemberMetadata(key, Some(value)),
-        ] {
-            assert_eq!(back(&record), Ok(record));
-        }
-    }
-
-    #[test]
-    fn other_types_and_versions_are_told_apart() {
-        assert_eq!(GroupRecord::decode(&[0, 10], None), Err(RecordError::UnknownType { record_type: 10 }));
-        let unknown = RecordError::UnknownVersion { record_type: 2, version: 5 };
-        assert_eq!(GroupRecord::decode(&[0, 2, 0, 1, b'g'], Some(&[0, 5])), Err(unknown));
-        assert!(matches!(GroupRecord::decode(&[0], None), Err(RecordError::Shape(_))));
-    }
+    Ok(T::read(&mut input, Layout { version, flexible: version >= flexible })?)
 }

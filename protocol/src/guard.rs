@@ -53,12 +53,18 @@ pub const fn memory_limit_bytes(body_bytes: usize) -> usize {
 /// # Errors
 /// See [`GuardError`].
 pub fn check(api_key: ApiKey, api_version: i16, body: &[u8]) -> Result<usize, GuardError> {
-    let shape = shape(api_key).filter(|shape| shape.versions.contain(api_version));
-    let shape = shape.ok_or(GuardError::NoShape)?;
+    check_shape(&shape(api_key).ok_or(GuardError::NoShape)?, api_version, body)
+}
+
+/// [`check`] for a message of the given layout.
+pub(crate) fn check_shape(shape: &Shape, version: i16, body: &[u8]) -> Result<usize, GuardError> {
+    if !shape.versions.contain(version) {
+        return Err(GuardError::NoShape);
+    }
     let mut walk = Walk {
         reader: Reader::new(body),
-        version: api_version,
-        flexible: shape.flexible.contain(api_version),
+        version,
+        flexible: shape.flexible.contain(version),
         memory_bytes: 0,
         limit_bytes: memory_limit_bytes(body.len()),
     };

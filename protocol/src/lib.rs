@@ -7,6 +7,7 @@
 //! This crate alone names `kafka-protocol`; the message structs are re-exported from here.
 #![forbid(unsafe_code)]
 
+pub mod consumer_protocol;
 pub mod decode;
 pub mod error;
 pub mod fetch_response;

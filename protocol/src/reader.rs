@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         Ok(&self.bytes[start..self.position])
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], ShapeError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], ShapeError> {
         let mut array = [0; N];
         array.copy_from_slice(self.skip(N)?);
         Ok(array)

@@ -3,7 +3,7 @@
 use kafka_protocol::messages::ApiKey;
 
 use crate::guard::Kind::{Array, Bytes, Fixed, String, Struct};
-use crate::guard::{Field, Shape, field, from, span};
+use crate::guard::{Field, NEVER, Shape, field, from, span};
 
 /// The shape of an API's request; none for the APIs that this broker doesn't decode.
 pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
@@ -73,6 +73,12 @@ pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
         _ => None,
     }
 }
+
+pub(crate) static CONSUMER_PROTOCOL_SUBSCRIPTION_SHAPE: Shape =
+    Shape { versions: span(0, 3), flexible: NEVER, fields: CONSUMER_PROTOCOL_SUBSCRIPTION };
+
+pub(crate) static CONSUMER_PROTOCOL_ASSIGNMENT_SHAPE: Shape =
+    Shape { versions: span(0, 3), flexible: NEVER, fields: CONSUMER_PROTOCOL_ASSIGNMENT };
 
 static PRODUCE_REQUEST_PARTITION_PRODUCE_DATA: &[Field] =
     &[field(Fixed(4), from(0)), field(Bytes, from(0)).nullable(from(0))];
@@ -427,4 +433,29 @@ static DESCRIBE_TOPIC_PARTITIONS_REQUEST: &[Field] = &[
     ),
     field(Fixed(4), from(0)),
     field(Struct(DESCRIBE_TOPIC_PARTITIONS_REQUEST_CURSOR), from(0)).nullable(from(0)),
+];
+
+static CONSUMER_PROTOCOL_SUBSCRIPTION_TOPIC_PARTITION: &[Field] =
+    &[field(String, from(1)), field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(1))];
+
+static CONSUMER_PROTOCOL_SUBSCRIPTION: &[Field] = &[
+    field(Array { element: &String, element_memory_bytes: 32 }, from(0)),
+    field(Bytes, from(0)).nullable(from(0)),
+    field(
+        Array { element: &Struct(CONSUMER_PROTOCOL_SUBSCRIPTION_TOPIC_PARTITION), element_memory_bytes: 80 },
+        from(1),
+    ),
+    field(Fixed(4), from(2)),
+    field(String, from(3)).nullable(from(3)),
+];
+
+static CONSUMER_PROTOCOL_ASSIGNMENT_TOPIC_PARTITION: &[Field] =
+    &[field(String, from(0)), field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(0))];
+
+static CONSUMER_PROTOCOL_ASSIGNMENT: &[Field] = &[
+    field(
+        Array { element: &Struct(CONSUMER_PROTOCOL_ASSIGNMENT_TOPIC_PARTITION), element_memory_bytes: 80 },
+        from(0),
+    ),
+    field(Bytes, from(0)).nullable(from(0)),
 ];

@@ -103,7 +103,7 @@ impl Driver {
         let Turn { records, replies, .. } = turn;
         self.replies.extend(replies);
         for record in &records {
-            let encoded = record.encode();
+            let encoded = record.encode().expect("no text is too long");
             self.shard.replay(self.now, decoded(&encoded));
             self.log.push(encoded);
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use fluxmq_coordinator::{GroupShard, Now, Reply, Token, Turn};
 use fluxmq_protocol::ErrorCode;
-use fluxmq_protocol::group_records::GroupRecord;
+use fluxmq_protocol::group_records::{GroupRecord, TooLong};
 use fluxmq_storage::batch::{self, BatchBuilder, BatchError, BatchRules, CheckedBatch, CompressionRule};
 use fluxmq_storage::codec::Codec;
 use thiserror::Error;
@@ -26,6 +26,9 @@ const BATCH_CAPACITY_BYTES: usize = 512;
 /// Why a turn's records were not appended.
 #[derive(Debug, Error)]
 pub(super) enum TurnError {
+    /// A text of a record is longer than one can hold.
+    #[error(transparent)]
+    Record(#[from] TooLong),
     /// The batch has no encoding.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -199,7 +202,7 @@ impl GroupCoordinator {
                 return coordinator_code(ErrorCode::from(error));
             }
             TurnError::Append(error) => coordinator_code(ErrorCode::from(error)),
-            TurnError::Batch(_) => ErrorCode::UnknownServerError,
+            TurnError::Batch(_) | TurnError::Record(_) => ErrorCode::UnknownServerError,
         };
         tracing::warn!(shard = index, %error, "records of groups were not appended; the shard is read again");
         self.reload(shards, index, inner);
@@ -215,7 +218,7 @@ impl GroupCoordinator {
 fn encode(records: &[GroupRecord], timestamp_ms: i64, codec: Codec) -> Result<CheckedBatch, TurnError> {
     let mut builder = BatchBuilder::with_capacity(BATCH_CAPACITY_BYTES);
     for record in records {
-        let (key, value) = record.encode();
+        let (key, value) = record.encode()?;
         builder.push(timestamp_ms, Some(&key), value.as_deref(), &[]);
     }
     let batch = builder.build();

@@ -1,189 +1,393 @@
-//! How the fields of a record are read and written, in the compact encodings (KIP-482) and in the older ones.
+//! How a field of a group record is laid out, and the macro that makes a struct's codec of its list of fields.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::RecordError;
-use crate::StrBytes;
 use crate::reader::{Reader, ShapeError};
 
-/// A value that a record consists of. `flexible`: in the compact encodings.
-pub(super) trait Field: Sized {
-    fn read(reader: &mut Reader<'_>, flexible: bool) -> Result<Self, RecordError>;
-    fn write(&self, out: &mut Vec<u8>, flexible: bool);
+/// What decides the layout of a message: its version, and whether that one is flexible (compact lengths, tagged
+/// fields).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    pub(super) version: i16,
+    pub(super) flexible: bool,
 }
 
-macro_rules! integer {
-    ($($type:ty),*) => {$(
-        impl Field for $type {
-            fn read(reader: &mut Reader<'_>, _: bool) -> Result<Self, RecordError> {
-                let mut bytes = [0; size_of::<$type>()];
-                bytes.copy_from_slice(reader.skip(size_of::<$type>())?);
-                Ok(<$type>::from_be_bytes(bytes))
+/// A value is longer than its length field can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a value of {length} bytes or elements is longer than a record can hold")]
+pub struct TooLong {
+    /// In bytes, for an array in elements.
+    pub length: usize,
+}
+
+/// A value in a record.
+///
+/// `read` reserves memory only for elements that the bytes left can hold, and copies: a value doesn't keep the
+/// input alive.
+pub(super) trait Value: Sized {
+    /// The fewest bytes it takes in any version.
+    const LEAST_BYTES: usize;
+
+    fn read(input: &mut Reader<'_>, layout: Layout) -> Result<Self, ShapeError>;
+
+    fn write(&self, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong>;
+}
+
+macro_rules! fixed_value {
+    ($($type:ty: $bytes:literal, $put:ident;)*) => {$(
+        impl Value for $type {
+            const LEAST_BYTES: usize = $bytes;
+
+            fn read(input: &mut Reader<'_>, _: Layout) -> Result<Self, ShapeError> {
+                Ok(Self::from_be_bytes(input.array()?))
             }
 
-            fn write(&self, out: &mut Vec<u8>, _: bool) {
-                out.extend_from_slice(&self.to_be_bytes());
+            fn write(&self, out: &mut BytesMut, _: Layout) -> Result<(), TooLong> {
+                out.$put(*self);
+                Ok(())
             }
         }
     )*};
 }
 
-integer!(i8, i16, i32, i64);
+fixed_value! {
+    i8: 1, put_i8;
+    i32: 4, put_i32;
+    i64: 8, put_i64;
+}
 
-impl Field for Uuid {
-    fn read(reader: &mut Reader<'_>, _: bool) -> Result<Self, RecordError> {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(reader.skip(16)?);
-        Ok(Uuid::from_bytes(bytes))
+impl Value for Uuid {
+    const LEAST_BYTES: usize = 16;
+
+    fn read(input: &mut Reader<'_>, _: Layout) -> Result<Self, ShapeError> {
+        Ok(Self::from_bytes(input.array()?))
     }
 
-    fn write(&self, out: &mut Vec<u8>, _: bool) {
-        out.extend_from_slice(self.as_bytes());
+    fn write(&self, out: &mut BytesMut, _: Layout) -> Result<(), TooLong> {
+        out.put_slice(self.as_bytes());
+        Ok(())
     }
 }
 
-impl Field for Option<StrBytes> {
-    fn read(reader: &mut Reader<'_>, flexible: bool) -> Result<Self, RecordError> {
-        let position = reader.position();
-        let length = if flexible { compact_length(reader)? } else { i64::from(reader.int16()?) };
-        let Some(length) = size(length, position)? else { return Ok(None) };
-        let text = std::str::from_utf8(reader.skip(length)?);
-        let text = text.map_err(|_| RecordError::NotUtf8 { position })?;
-        Ok(Some(StrBytes::from_string(text.to_owned())))
-    }
+/// Strings have a 16-bit length where the layout isn't flexible. Bytes that aren't UTF-8 are replaced, as Java does:
+/// no coordinator writes them, and they must not stop the load of a whole partition.
+impl Value for Option<StrBytes> {
+    const LEAST_BYTES: usize = 1;
 
-    fn write(&self, out: &mut Vec<u8>, flexible: bool) {
-        match self {
-            Some(text) => text.write(out, flexible),
-            None if flexible => write_compact_length(out, None),
-            None => (-1_i16).write(out, false),
+    fn read(input: &mut Reader<'_>, layout: Layout) -> Result<Self, ShapeError> {
+        let position = input.position();
+        let length =
+            if layout.flexible { compact_length(input)? } else { usize::try_from(input.int16()?).ok() };
+        let Some(length) = length else { return Ok(None) };
+        if length > MAX_STRING_BYTES {
+            return Err(ShapeError::BadLength { position, length: length as i64 });
         }
+        let text = String::from_utf8_lossy(input.skip(length)?).into_owned();
+        Ok(Some(StrBytes::from_string(text)))
+    }
+
+    fn write(&self, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+        write_string(self.as_ref(), out, layout)
     }
 }
 
-impl Field for StrBytes {
-    fn read(reader: &mut Reader<'_>, flexible: bool) -> Result<Self, RecordError> {
-        let position = reader.position();
-        Option::<StrBytes>::read(reader, flexible)?.ok_or_else(|| null(position))
+impl Value for StrBytes {
+    const LEAST_BYTES: usize = 1;
+
+    fn read(input: &mut Reader<'_>, layout: Layout) -> Result<Self, ShapeError> {
+        not_null(input, layout)
     }
 
-    /// # Panics
-    /// When the text is longer than an int16 says and the field is not compact: what takes texts from clients refuses
-    /// those.
-    fn write(&self, out: &mut Vec<u8>, flexible: bool) {
-        if flexible {
-            write_compact_length(out, Some(self.len()));
-        } else {
-            i16::try_from(self.len()).expect("a text fits in an int16").write(out, false);
+    fn write(&self, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+        write_string(Some(self), out, layout)
+    }
+}
+
+impl Value for Option<Bytes> {
+    const LEAST_BYTES: usize = 1;
+
+    fn read(input: &mut Reader<'_>, layout: Layout) -> Result<Self, ShapeError> {
+        let Some(length) = read_length(input, layout)? else { return Ok(None) };
+        Ok(Some(Bytes::copy_from_slice(input.skip(length)?)))
+    }
+
+    fn write(&self, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+        write_bytes(self.as_ref(), out, layout)
+    }
+}
+
+impl Value for Bytes {
+    const LEAST_BYTES: usize = 1;
+
+    fn read(input: &mut Reader<'_>, layout: Layout) -> Result<Self, ShapeError> {
+        not_null(input, layout)
+    }
+
+    fn write(&self, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+        write_bytes(Some(self), out, layout)
+    }
+}
+
+impl<T: Value> Value for Option<Vec<T>> {
+    const LEAST_BYTES: usize = 1;
+
+    fn read(input: &mut Reader<'_>, layout: Layout) -> Result<Self, ShapeError> {
+        let Some(count) = read_length(input, layout)? else { return Ok(None) };
+        input.ensure(count.saturating_mul(T::LEAST_BYTES))?;
+        let mut elements = Vec::with_capacity(count);
+        for _ in 0..count {
+            elements.push(T::read(input, layout)?);
         }
-        out.extend_from_slice(self.as_bytes());
+        Ok(Some(elements))
+    }
+
+    fn write(&self, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+        write_array(self.as_deref(), out, layout)
     }
 }
 
-impl Field for Bytes {
-    fn read(reader: &mut Reader<'_>, flexible: bool) -> Result<Self, RecordError> {
-        let position = reader.position();
-        let length = if flexible { compact_length(reader)? } else { i64::from(reader.int32()?) };
-        let length = size(length, position)?.ok_or_else(|| null(position))?;
-        Ok(Bytes::copy_from_slice(reader.skip(length)?))
+impl<T: Value> Value for Vec<T> {
+    const LEAST_BYTES: usize = 1;
+
+    fn read(input: &mut Reader<'_>, layout: Layout) -> Result<Self, ShapeError> {
+        not_null(input, layout)
     }
 
-    fn write(&self, out: &mut Vec<u8>, flexible: bool) {
-        write_length(out, self.len(), flexible);
-        out.extend_from_slice(self);
+    fn write(&self, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+        write_array(Some(self), out, layout)
     }
 }
 
-impl<T: Field> Field for Vec<T> {
-    fn read(reader: &mut Reader<'_>, flexible: bool) -> Result<Self, RecordError> {
-        read_array(reader, flexible, |reader| T::read(reader, flexible))
-    }
+/// A value that can stand in the tagged section.
+pub(super) trait Tagged: Value + PartialEq {
+    /// What it means that the field isn't there.
+    fn absent() -> Self;
 
-    fn write(&self, out: &mut Vec<u8>, flexible: bool) {
-        write_length(out, self.len(), flexible);
-        self.iter().for_each(|element| element.write(out, flexible));
-    }
-}
-
-/// Reads an array that is not null.
-pub(super) fn read_array<T>(
-    reader: &mut Reader<'_>,
-    flexible: bool,
-    read: impl Fn(&mut Reader<'_>) -> Result<T, RecordError>,
-) -> Result<Vec<T>, RecordError> {
-    let position = reader.position();
-    let count = if flexible { compact_length(reader)? } else { i64::from(reader.int32()?) };
-    let count = size(count, position)?.ok_or_else(|| null(position))?;
-    // Every element takes a byte at least. The vector grows with what is there, not with what is announced.
-    reader.ensure(count)?;
-    let mut elements = Vec::new();
-    for _ in 0..count {
-        elements.push(read(reader)?);
-    }
-    Ok(elements)
-}
-
-fn null(position: usize) -> RecordError {
-    RecordError::Shape(ShapeError::BadLength { position, length: -1 })
-}
-
-/// A length as it came; none for null, which is −1.
-fn size(length: i64, position: usize) -> Result<Option<usize>, RecordError> {
-    match usize::try_from(length) {
-        Ok(length) => Ok(Some(length)),
-        Err(_) if length == -1 => Ok(None),
-        Err(_) => Err(ShapeError::BadLength { position, length }.into()),
+    /// Whether Kafka leaves it out.
+    fn is_left_out(&self) -> bool {
+        *self == Self::absent()
     }
 }
 
-fn compact_length(reader: &mut Reader<'_>) -> Result<i64, RecordError> {
-    Ok(i64::from(reader.unsigned_varint()?) - 1)
+impl Tagged for Uuid {
+    fn absent() -> Self {
+        Self::nil()
+    }
 }
 
-/// The length of bytes, or the count of an array.
-pub(super) fn write_length(out: &mut Vec<u8>, length: usize, flexible: bool) {
-    if flexible {
-        write_compact_length(out, Some(length));
+/// None and 0 are the same to Kafka, which leaves 0 out.
+impl Tagged for Option<i64> {
+    fn absent() -> Self {
+        None
+    }
+
+    fn is_left_out(&self) -> bool {
+        self.unwrap_or(0) == 0
+    }
+}
+
+impl Value for Option<i64> {
+    const LEAST_BYTES: usize = i64::LEAST_BYTES;
+
+    fn read(input: &mut Reader<'_>, layout: Layout) -> Result<Self, ShapeError> {
+        i64::read(input, layout).map(Some)
+    }
+
+    fn write(&self, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+        self.unwrap_or(0).write(out, layout)
+    }
+}
+
+/// None and empty are the same to Kafka, which leaves the empty array out.
+impl Tagged for Option<Vec<i32>> {
+    fn absent() -> Self {
+        None
+    }
+
+    fn is_left_out(&self) -> bool {
+        self.as_ref().is_none_or(Vec::is_empty)
+    }
+}
+
+const MAX_STRING_BYTES: usize = i16::MAX as usize;
+
+fn not_null<T>(input: &mut Reader<'_>, layout: Layout) -> Result<T, ShapeError>
+where
+    Option<T>: Value,
+{
+    let position = input.position();
+    Option::read(input, layout)?.ok_or(ShapeError::BadLength { position, length: -1 })
+}
+
+/// The length of bytes or the count of an array. None is null, as is any negative length.
+fn read_length(input: &mut Reader<'_>, layout: Layout) -> Result<Option<usize>, ShapeError> {
+    if layout.flexible { compact_length(input) } else { Ok(usize::try_from(input.int32()?).ok()) }
+}
+
+fn compact_length(input: &mut Reader<'_>) -> Result<Option<usize>, ShapeError> {
+    Ok((input.unsigned_varint()? as usize).checked_sub(1))
+}
+
+fn write_string(value: Option<&StrBytes>, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+    let length = value.map(|value| value.len());
+    if let Some(length) = length.filter(|&length| length > MAX_STRING_BYTES) {
+        return Err(TooLong { length });
+    }
+    if layout.flexible {
+        write_length(length, out, layout)?;
     } else {
-        i32::try_from(length).expect("a record fits in an int32").write(out, false);
+        out.put_i16(length.map_or(-1, |length| length as i16));
     }
+    out.put_slice(value.map_or(&[], |value| value.as_bytes()));
+    Ok(())
 }
 
-fn write_compact_length(out: &mut Vec<u8>, length: Option<usize>) {
-    let plus_one = length.map_or(0, |length| length + 1);
-    write_varint(out, u32::try_from(plus_one).expect("a record fits in an int32"));
+fn write_bytes(value: Option<&Bytes>, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+    write_length(value.map(Bytes::len), out, layout)?;
+    out.put_slice(value.map_or(&[], |value| value));
+    Ok(())
 }
 
-/// Up to five bytes, the lowest seven bits first.
-fn write_varint(out: &mut Vec<u8>, mut value: u32) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
+fn write_array<T: Value>(value: Option<&[T]>, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+    write_length(value.map(<[T]>::len), out, layout)?;
+    value.unwrap_or_default().iter().try_for_each(|element| element.write(out, layout))
 }
 
-/// Writes the tagged section; `fields` are tags in rising order with what stands under them.
-pub(super) fn write_tagged(out: &mut Vec<u8>, fields: &[(u32, Vec<u8>)]) {
-    write_varint(out, fields.len() as u32);
-    for (tag, bytes) in fields {
-        write_varint(out, *tag);
-        write_varint(out, u32::try_from(bytes.len()).expect("a record fits in an int32"));
-        out.extend_from_slice(bytes);
-    }
-}
-
-/// Reads the tagged section; `known` is asked to read each field, and leaves those that it does not know.
-pub(super) fn read_tagged(
-    reader: &mut Reader<'_>,
-    mut known: impl FnMut(u32, &mut Reader<'_>) -> Result<(), RecordError>,
-) -> Result<(), RecordError> {
-    let count = reader.unsigned_varint()?;
-    for _ in 0..count {
-        let tag = reader.unsigned_varint()?;
-        let size_bytes = reader.unsigned_varint()? as usize;
-        known(tag, &mut Reader::new(reader.skip(size_bytes)?))?;
+fn write_length(length: Option<usize>, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+    let plain = match length {
+        None => -1,
+        Some(length) => i32::try_from(length).map_err(|_| TooLong { length })?,
+    };
+    if layout.flexible {
+        write_unsigned_varint(plain.wrapping_add(1) as u32, out);
+    } else {
+        out.put_i32(plain);
     }
     Ok(())
 }
+
+pub(super) fn write_unsigned_varint(mut value: u32, out: &mut BytesMut) {
+    while value >= 0x80 {
+        out.put_u8(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.put_u8(value as u8);
+}
+
+/// One tagged field: its tag, its size, its value.
+pub(super) fn write_tagged<T: Tagged>(
+    tag: u32,
+    value: &T,
+    out: &mut BytesMut,
+    layout: Layout,
+) -> Result<(), TooLong> {
+    let mut field = BytesMut::new();
+    value.write(&mut field, layout)?;
+    write_unsigned_varint(tag, out);
+    write_unsigned_varint(u32::try_from(field.len()).map_err(|_| TooLong { length: field.len() })?, out);
+    out.put_slice(&field);
+    Ok(())
+}
+
+/// Reads a tagged section. `known` reads the value of a tag and returns true, or leaves it and returns false: the
+/// field is passed over then, and isn't kept.
+pub(super) fn read_tagged_section(
+    input: &mut Reader<'_>,
+    mut known: impl FnMut(u32, &mut Reader<'_>) -> Result<bool, ShapeError>,
+) -> Result<(), ShapeError> {
+    for _ in 0..input.unsigned_varint()? {
+        let tag = input.unsigned_varint()?;
+        let size_bytes = input.unsigned_varint()? as usize;
+        let position = input.position();
+        input.ensure(size_bytes)?;
+        if !known(tag, input)? {
+            input.skip(size_bytes)?;
+        } else if input.position() - position != size_bytes {
+            return Err(ShapeError::TaggedFieldSize { position, tag, size_bytes });
+        }
+    }
+    Ok(())
+}
+
+/// Structs of Kafka's schemas with their codec. A field is `name: Type = default`, in every version unless
+/// `since` or `until` (included) says otherwise; behind the struct stand its `tagged` fields, which any flexible
+/// version can have.
+macro_rules! schema {
+    ($(
+        $(#[$struct_doc:meta])*
+        $struct:ident {
+            $(
+                $(#[$doc:meta])*
+                $field:ident: $type:ty = $default:expr $(, since $since:literal)? $(, until $until:literal)?;
+            )*
+        }
+        $(, tagged {
+            $(
+                $(#[$tagged_doc:meta])*
+                $tag:literal => $tagged:ident: $tagged_type:ty;
+            )*
+        })?
+    )*) => {$(
+        $(#[$struct_doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub struct $struct {
+            $($(#[$doc])* pub $field: $type,)*
+            $($($(#[$tagged_doc])* pub $tagged: $tagged_type,)*)?
+        }
+
+        impl Default for $struct {
+            fn default() -> Self {
+                Self { $($field: $default,)* $($($tagged: Default::default(),)*)? }
+            }
+        }
+
+        impl Value for $struct {
+            const LEAST_BYTES: usize =
+                0 $(+ if 0 $(+ $since)? == 0 { <$type as Value>::LEAST_BYTES } else { 0 })*;
+
+            fn read(input: &mut Reader<'_>, layout: Layout) -> Result<Self, ShapeError> {
+                #[allow(unused_mut)]
+                let mut read = Self {
+                    $($field: if schema!(@has layout $(, since $since)? $(, until $until)?) {
+                        Value::read(input, layout)?
+                    } else {
+                        $default
+                    },)*
+                    $($($tagged: Tagged::absent(),)*)?
+                };
+                if layout.flexible {
+                    read_tagged_section(input, |tag, _input| match tag {
+                        $($($tag => {
+                            read.$tagged = Value::read(_input, layout)?;
+                            Ok(true)
+                        })*)?
+                        _ => Ok(false),
+                    })?;
+                }
+                Ok(read)
+            }
+
+            fn write(&self, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+                $(if schema!(@has layout $(, since $since)? $(, until $until)?) {
+                    self.$field.write(out, layout)?;
+                })*
+                if layout.flexible {
+                    let count = 0 $($(+ u32::from(!self.$tagged.is_left_out()))*)?;
+                    write_unsigned_varint(count, out);
+                    $($(if !self.$tagged.is_left_out() {
+                        write_tagged($tag, &self.$tagged, out, layout)?;
+                    })*)?
+                }
+                Ok(())
+            }
+        }
+    )*};
+    (@has $layout:ident) => { true };
+    (@has $layout:ident, since $since:literal) => { $layout.version >= $since };
+    (@has $layout:ident, since $since:literal, until $until:literal) => {
+        ($since..=$until).contains(&$layout.version)
+    };
+}
+pub(super) use schema;

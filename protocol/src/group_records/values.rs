@@ -1,416 +1,288 @@
-//! The values of the records, field by field as Kafka's schemas have them.
+//! The keys and values of the records of `__consumer_offsets`, as Kafka 4.3 defines them. The names are Kafka's.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::RecordError;
-use super::field::{Field, read_array, read_tagged, write_length, write_tagged};
-use crate::StrBytes;
+use super::field::{
+    Layout, Tagged, TooLong, Value, read_tagged_section, schema, write_tagged, write_unsigned_varint,
+};
 use crate::reader::{Reader, ShapeError};
 
-/// A struct whose fields stand one after the other, with tagged ones behind them where it is flexible. A tagged field
-/// is written when there is one.
-macro_rules! message {
-    (
-        $(#[$doc:meta])*
-        struct $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }
-        $(tagged { $($(#[$tag_doc:meta])* $tag:literal => $tagged:ident: $tagged_type:ty,)* })?
-    ) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Default, PartialEq)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-            $($($(#[$tag_doc])* pub $tagged: Option<$tagged_type>,)*)?
-        }
-
-        impl Field for $name {
-            fn read(reader: &mut Reader<'_>, flexible: bool) -> Result<Self, RecordError> {
-                #[allow(unused_mut)]
-                let mut message = Self {
-                    $($field: <$type as Field>::read(reader, flexible)?,)*
-                    $($($tagged: None,)*)?
-                };
-                if flexible {
-                    read_tagged(reader, |_tag, _field| {
-                        $($(if _tag == $tag {
-                            message.$tagged = Some(<$tagged_type as Field>::read(_field, true)?);
-                        })*)?
-                        Ok(())
-                    })?;
-                }
-                Ok(message)
-            }
-
-            fn write(&self, out: &mut Vec<u8>, flexible: bool) {
-                $(self.$field.write(out, flexible);)*
-                if flexible {
-                    #[allow(unused_mut)]
-                    let mut tagged = Vec::new();
-                    $($(if let Some(value) = &self.$tagged {
-                        let mut bytes = Vec::new();
-                        value.write(&mut bytes, true);
-                        tagged.push(($tag, bytes));
-                    })*)?
-                    write_tagged(out, &tagged);
-                }
-            }
-        }
-    };
-}
-
-message! {
-    /// Partitions of one topic.
-    struct TopicPartitions {
-        /// The topic.
-        topic_id: Uuid,
-        /// The partitions' numbers.
-        partitions: Vec<i32>,
+schema! {
+    /// The offset that a group committed for a partition.
+    OffsetCommitKey {
+        /// The group.
+        group: StrBytes = StrBytes::default();
+        /// The topic's name.
+        topic: StrBytes = StrBytes::default();
+        /// The partition's index.
+        partition: i32 = 0;
     }
-}
 
-message! {
-    /// Partitions of one topic that a member owns.
-    struct AssignedTopicPartitions {
-        /// The topic.
-        topic_id: Uuid,
-        /// The partitions' numbers.
-        partitions: Vec<i32>,
+    /// A committed offset, versions 0 to 4.
+    OffsetCommitValue {
+        /// The offset to go on from.
+        offset: i64 = 0;
+        /// The leader epoch of the last consumed record; -1 for none.
+        leader_epoch: i32 = -1, since 3;
+        /// What the client wants to keep with the offset.
+        metadata: StrBytes = StrBytes::default();
+        /// When it was committed, in ms since the epoch.
+        commit_timestamp: i64 = 0;
+        /// When it expires, in ms since the epoch; -1 where the broker's retention decides.
+        expire_timestamp: i64 = -1, since 1, until 1;
+    }, tagged {
+        /// The topic's id; nil where the commit had none.
+        0 => topic_id: Uuid;
     }
-    tagged {
-        /// The member epoch at which each of the partitions was assigned, in the same order.
-        0 => assignment_epochs: Vec<i32>,
-    }
-}
 
-message! {
+    /// A group of the classic protocol.
+    GroupMetadataKey {
+        /// The group.
+        group: StrBytes = StrBytes::default();
+    }
+
+    /// The state of a classic group after a rebalance, versions 0 to 4.
+    GroupMetadataValue {
+        /// The protocol type, such as `consumer`; empty for a group that has none.
+        protocol_type: StrBytes = StrBytes::default();
+        /// The generation.
+        generation: i32 = 0;
+        /// The protocol that the members agreed on.
+        protocol: Option<StrBytes> = None;
+        /// The leader's member id.
+        leader: Option<StrBytes> = None;
+        /// When the group came into its state, in ms since the epoch; -1 where not known.
+        current_state_timestamp: i64 = -1, since 2;
+        /// The members; none for an empty group.
+        members: Vec<MemberMetadata> = Vec::new();
+    }
+
+    /// A member of a classic group.
+    MemberMetadata {
+        /// The member's id.
+        member_id: StrBytes = StrBytes::default();
+        /// The instance id of a static member.
+        group_instance_id: Option<StrBytes> = None, since 3;
+        /// The client id.
+        client_id: StrBytes = StrBytes::default();
+        /// The client's address.
+        client_host: StrBytes = StrBytes::default();
+        /// In ms; -1 where the record is older than the field.
+        rebalance_timeout: i32 = -1, since 1;
+        /// In ms.
+        session_timeout: i32 = 0;
+        /// The metadata of the agreed protocol, as the member sent it.
+        subscription: Bytes = Bytes::new();
+        /// The assignment, as the leader sent it.
+        assignment: Bytes = Bytes::new();
+    }
+
+    /// A group of the consumer protocol (KIP-848).
+    ConsumerGroupMetadataKey {
+        /// The group.
+        group_id: StrBytes = StrBytes::default();
+    }
+
     /// The epoch of a consumer group.
-    struct ConsumerGroupMetadataValue {
+    ConsumerGroupMetadataValue {
         /// The group epoch.
-        epoch: i32,
-    }
-    tagged {
+        epoch: i32 = 0;
+    }, tagged {
         /// The hash of the topics that the group is subscribed to; Kafka leaves it out where it is 0.
-        0 => metadata_hash: i64,
+        0 => metadata_hash: Option<i64>;
     }
-}
 
-message! {
-    /// What Kafka 4.0 knew of the topics of a consumer group. Later ones keep a hash and write tombstones of these.
-    struct ConsumerGroupPartitionMetadataValue {
+    /// The topics of a consumer group. Kafka 4.1 and later write tombstones only.
+    ConsumerGroupPartitionMetadataKey {
+        /// The group.
+        group_id: StrBytes = StrBytes::default();
+    }
+
+    /// The topics that a consumer group was subscribed to.
+    ConsumerGroupPartitionMetadataValue {
         /// The topics.
-        topics: Vec<TopicMetadata>,
+        topics: Vec<TopicMetadata> = Vec::new();
     }
-}
 
-message! {
-    /// One topic of a [`ConsumerGroupPartitionMetadataValue`].
-    struct TopicMetadata {
-        /// The topic.
-        topic_id: Uuid,
-        /// Its name.
-        topic_name: StrBytes,
+    /// A topic of a [`ConsumerGroupPartitionMetadataValue`].
+    TopicMetadata {
+        /// The topic's id.
+        topic_id: Uuid = Uuid::nil();
+        /// The topic's name.
+        topic_name: StrBytes = StrBytes::default();
         /// How many partitions it had.
-        num_partitions: i32,
-        /// Where the replicas of its partitions were.
-        partition_metadata: Vec<PartitionMetadata>,
+        num_partitions: i32 = 0;
+        /// The racks of its partitions; not used since Kafka 4.0.
+        partition_metadata: Vec<PartitionMetadata> = Vec::new();
     }
-}
 
-message! {
-    /// One partition of a [`TopicMetadata`].
-    struct PartitionMetadata {
-        /// The partition's number.
-        partition: i32,
+    /// The racks of a partition.
+    PartitionMetadata {
+        /// The partition's index.
+        partition: i32 = 0;
         /// The racks of its replicas.
-        racks: Vec<StrBytes>,
+        racks: Vec<StrBytes> = Vec::new();
     }
-}
 
-message! {
-    /// What a member of a consumer group said about itself.
-    struct ConsumerGroupMemberMetadataValue {
-        /// `group.instance.id` of a static member.
-        instance_id: Option<StrBytes>,
-        /// `client.rack`.
-        rack_id: Option<StrBytes>,
-        /// The client's own name.
-        client_id: StrBytes,
-        /// The client's address, as `/127.0.0.1`.
-        client_host: StrBytes,
-        /// The topics it is subscribed to by name.
-        subscribed_topic_names: Vec<StrBytes>,
-        /// The pattern it is subscribed by.
-        subscribed_topic_regex: Option<StrBytes>,
-        /// How long it may take to give up partitions.
-        rebalance_timeout_ms: i32,
-        /// The assignor it asks for.
-        server_assignor: Option<StrBytes>,
+    /// A member of a consumer group: what it asked for.
+    ConsumerGroupMemberMetadataKey {
+        /// The group.
+        group_id: StrBytes = StrBytes::default();
+        /// The member's id.
+        member_id: StrBytes = StrBytes::default();
     }
-    tagged {
-        /// There for a member that speaks the classic protocol.
-        0 => classic_member_metadata: ClassicMemberMetadata,
-    }
-}
 
-message! {
+    /// What a member of a consumer group asked for.
+    ConsumerGroupMemberMetadataValue {
+        /// The instance id of a static member.
+        instance_id: Option<StrBytes> = None;
+        /// The rack that the member is in.
+        rack_id: Option<StrBytes> = None;
+        /// The client id.
+        client_id: StrBytes = StrBytes::default();
+        /// The client's address.
+        client_host: StrBytes = StrBytes::default();
+        /// The topics it subscribed to by name.
+        subscribed_topic_names: Vec<StrBytes> = Vec::new();
+        /// The regular expression it subscribed with.
+        subscribed_topic_regex: Option<StrBytes> = None;
+        /// In ms; -1 for none.
+        rebalance_timeout_ms: i32 = -1;
+        /// The server's assignor that it asked for.
+        server_assignor: Option<StrBytes> = None;
+    }, tagged {
+        /// What a member that uses the classic protocol sent in JoinGroup; none for the consumer protocol, and
+        /// then written as null. A record without the field has an empty one, as in Kafka.
+        0 => classic_member_metadata: Option<ClassicMemberMetadata>;
+    }
+
+    /// A consumer group's member that uses the classic protocol.
+    ClassicMemberMetadata {
+        /// In ms.
+        session_timeout_ms: i32 = 0;
+        /// The protocols that it supports, in its order of preference.
+        supported_protocols: Vec<ClassicProtocol> = Vec::new();
+    }
+
     /// A protocol of a [`ClassicMemberMetadata`].
-    struct ClassicProtocol {
-        /// Its name.
-        name: StrBytes,
-        /// The member's subscription under it.
-        metadata: Bytes,
+    ClassicProtocol {
+        /// The name, such as `range`.
+        name: StrBytes = StrBytes::default();
+        /// The subscription, as the member sent it.
+        metadata: Bytes = Bytes::new();
     }
-}
 
-message! {
-    /// The epoch of a consumer group's target assignment.
-    struct ConsumerGroupTargetAssignmentMetadataValue {
+    /// The target assignment of a consumer group as a whole.
+    ConsumerGroupTargetAssignmentMetadataKey {
+        /// The group.
+        group_id: StrBytes = StrBytes::default();
+    }
+
+    /// The epoch of a target assignment.
+    ConsumerGroupTargetAssignmentMetadataValue {
         /// The group epoch that it was computed for.
-        assignment_epoch: i32,
+        assignment_epoch: i32 = 0;
+    }, tagged {
+        /// When the computation ended, in ms since the epoch; Kafka leaves it out where it is 0.
+        0 => assignment_timestamp: Option<i64>;
     }
-    tagged {
-        /// When it was computed, in milliseconds since the Unix epoch; Kafka leaves it out where it is 0.
-        0 => assignment_timestamp: i64,
+
+    /// The target assignment of one member.
+    ConsumerGroupTargetAssignmentMemberKey {
+        /// The group.
+        group_id: StrBytes = StrBytes::default();
+        /// The member's id.
+        member_id: StrBytes = StrBytes::default();
+    }
+
+    /// The partitions that a member is to have.
+    ConsumerGroupTargetAssignmentMemberValue {
+        /// By topic.
+        topic_partitions: Vec<TopicPartitions> = Vec::new();
+    }
+
+    /// Partitions of a topic in a target assignment.
+    TopicPartitions {
+        /// The topic's id.
+        topic_id: Uuid = Uuid::nil();
+        /// The partitions' indexes.
+        partitions: Vec<i32> = Vec::new();
+    }
+
+    /// What a member of a consumer group has at present.
+    ConsumerGroupCurrentMemberAssignmentKey {
+        /// The group.
+        group_id: StrBytes = StrBytes::default();
+        /// The member's id.
+        member_id: StrBytes = StrBytes::default();
+    }
+
+    /// A member's epochs, state and partitions.
+    ConsumerGroupCurrentMemberAssignmentValue {
+        /// The epoch expected in the member's next heartbeat.
+        member_epoch: i32 = 0;
+        /// The epoch before, for a member that didn't get the answer with the new one.
+        previous_member_epoch: i32 = 0;
+        /// The number of the member's state.
+        state: i8 = 0;
+        /// The partitions that it owns.
+        assigned_partitions: Vec<AssignedTopicPartitions> = Vec::new();
+        /// The partitions that it has to give up.
+        partitions_pending_revocation: Vec<AssignedTopicPartitions> = Vec::new();
+    }
+
+    /// Partitions of a topic in a current assignment.
+    AssignedTopicPartitions {
+        /// The topic's id.
+        topic_id: Uuid = Uuid::nil();
+        /// The partitions' indexes.
+        partitions: Vec<i32> = Vec::new();
+    }, tagged {
+        /// The member epoch at which each of the partitions was assigned, in their order; none in records of
+        /// Kafka before 4.3.
+        0 => assignment_epochs: Option<Vec<i32>>;
+    }
+
+    /// A regular expression that members of a consumer group subscribed with.
+    ConsumerGroupRegularExpressionKey {
+        /// The group.
+        group_id: StrBytes = StrBytes::default();
+        /// The expression.
+        regular_expression: StrBytes = StrBytes::default();
+    }
+
+    /// The topics that a regular expression stands for.
+    ConsumerGroupRegularExpressionValue {
+        /// The topics' names.
+        topics: Vec<StrBytes> = Vec::new();
+        /// The version of the metadata that it was resolved with.
+        version: i64 = 0;
+        /// When it was resolved, in ms since the epoch.
+        timestamp: i64 = 0;
     }
 }
 
-message! {
-    /// What one member of a consumer group is to own in the end.
-    struct ConsumerGroupTargetAssignmentMemberValue {
-        /// The partitions.
-        topic_partitions: Vec<TopicPartitions>,
+impl Tagged for Option<ClassicMemberMetadata> {
+    fn absent() -> Self {
+        Some(ClassicMemberMetadata::default())
     }
 }
 
-message! {
-    /// What one member of a consumer group owns now.
-    struct ConsumerGroupCurrentMemberAssignmentValue {
-        /// The epoch that the member is expected to send.
-        member_epoch: i32,
-        /// The one before, for a member that did not get the last answer.
-        previous_member_epoch: i32,
-        /// 0 stable, 1 unrevoked partitions, 2 unreleased partitions, 127 unknown.
-        state: i8,
-        /// What it owns.
-        assigned_partitions: Vec<AssignedTopicPartitions>,
-        /// What it has to give up.
-        partitions_pending_revocation: Vec<AssignedTopicPartitions>,
-    }
-}
+/// Nullable structs are tagged fields only, and have a mark in front: 0 for null.
+impl Value for Option<ClassicMemberMetadata> {
+    const LEAST_BYTES: usize = 1;
 
-message! {
-    /// What a pattern that members are subscribed by stands for.
-    struct ConsumerGroupRegularExpressionValue {
-        /// The topics that match.
-        topics: Vec<StrBytes>,
-        /// The version of the topics' image that it was resolved against.
-        version: i64,
-        /// When it was resolved, in milliseconds since the Unix epoch.
-        timestamp: i64,
-    }
-}
-
-/// A member of a consumer group that speaks the classic protocol.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ClassicMemberMetadata {
-    /// Its session timeout.
-    pub session_timeout_ms: i32,
-    /// The protocols it supports, the preferred one first.
-    pub supported_protocols: Vec<ClassicProtocol>,
-}
-
-/// In front of a nullable struct that is there.
-const PRESENT: i8 = 1;
-
-/// A nullable struct: a mark stands in front. Null is never written, since then the tagged field is left out.
-impl Field for ClassicMemberMetadata {
-    fn read(reader: &mut Reader<'_>, flexible: bool) -> Result<Self, RecordError> {
-        let position = reader.position();
-        match reader.int8()? {
-            PRESENT => {}
-            mark => return Err(ShapeError::BadMark { position, mark }.into()),
+    fn read(input: &mut Reader<'_>, layout: Layout) -> Result<Self, ShapeError> {
+        if input.unsigned_varint()? == 0 {
+            return Ok(None);
         }
-        let session_timeout_ms = i32::read(reader, flexible)?;
-        let supported_protocols = Vec::read(reader, flexible)?;
-        reader.skip_tagged_fields()?;
-        Ok(ClassicMemberMetadata { session_timeout_ms, supported_protocols })
+        ClassicMemberMetadata::read(input, layout).map(Some)
     }
 
-    fn write(&self, out: &mut Vec<u8>, flexible: bool) {
-        PRESENT.write(out, flexible);
-        self.session_timeout_ms.write(out, flexible);
-        self.supported_protocols.write(out, flexible);
-        write_tagged(out, &[]);
-    }
-}
-
-/// A committed offset.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OffsetCommitValue {
-    /// The next offset to be consumed.
-    pub offset: i64,
-    /// The leader epoch of the last record consumed, −1 if the client did not say.
-    pub leader_epoch: i32,
-    /// Whatever the client keeps with it.
-    pub metadata: StrBytes,
-    /// When it was committed, in milliseconds since the Unix epoch.
-    pub commit_timestamp: i64,
-    /// When it expires, for commits of clients that set a retention themselves; −1 otherwise.
-    pub expire_timestamp: i64,
-    /// The topic's id; nil where it was not known.
-    pub topic_id: Uuid,
-}
-
-impl OffsetCommitValue {
-    /// As Kafka 4.3 chooses: v1 has the time of expiry, v4 the topic's id.
-    pub(super) fn written_version(&self) -> i16 {
-        if self.expire_timestamp == -1 { 4 } else { 1 }
-    }
-
-    pub(super) fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, RecordError> {
-        let flexible = version >= 4;
-        let offset = i64::read(reader, false)?;
-        let leader_epoch = if version >= 3 { i32::read(reader, false)? } else { -1 };
-        let metadata = StrBytes::read(reader, flexible)?;
-        let commit_timestamp = i64::read(reader, false)?;
-        let expire_timestamp = if version == 1 { i64::read(reader, false)? } else { -1 };
-        let mut topic_id = Uuid::nil();
-        if flexible {
-            read_tagged(reader, |tag, field| {
-                if tag == 0 {
-                    topic_id = Uuid::read(field, true)?;
-                }
-                Ok(())
-            })?;
-        }
-        Ok(OffsetCommitValue { offset, leader_epoch, metadata, commit_timestamp, expire_timestamp, topic_id })
-    }
-
-    pub(super) fn write(&self, out: &mut Vec<u8>, version: i16) {
-        let flexible = version >= 4;
-        self.offset.write(out, false);
-        if version >= 3 {
-            self.leader_epoch.write(out, false);
-        }
-        self.metadata.write(out, flexible);
-        self.commit_timestamp.write(out, false);
-        if version == 1 {
-            self.expire_timestamp.write(out, false);
-        }
-        if flexible {
-            let topic_id = (!self.topic_id.is_nil()).then(|| (0, self.topic_id.as_bytes().to_vec()));
-            write_tagged(out, topic_id.as_slice());
-        }
-    }
-}
-
-/// A classic group.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GroupMetadataValue {
-    /// The protocol type, "consumer" for consumers; empty for a group that only commits offsets.
-    pub protocol_type: StrBytes,
-    /// The generation.
-    pub generation: i32,
-    /// The protocol that the group chose.
-    pub protocol: Option<StrBytes>,
-    /// The member id of the leader.
-    pub leader: Option<StrBytes>,
-    /// When the group came into its present state, in milliseconds since the Unix epoch; −1 if unknown.
-    pub current_state_timestamp: i64,
-    /// The members.
-    pub members: Vec<MemberMetadata>,
-}
-
-/// A member of a classic group.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MemberMetadata {
-    /// The member's id.
-    pub member_id: StrBytes,
-    /// `group.instance.id` of a static member.
-    pub group_instance_id: Option<StrBytes>,
-    /// The client's own name.
-    pub client_id: StrBytes,
-    /// The client's address, as `/127.0.0.1`.
-    pub client_host: StrBytes,
-    /// How long it may take to join again; −1 in records older than that.
-    pub rebalance_timeout: i32,
-    /// How long it may be silent.
-    pub session_timeout: i32,
-    /// Its subscription under the group's protocol.
-    pub subscription: Bytes,
-    /// What the leader assigned to it.
-    pub assignment: Bytes,
-}
-
-impl GroupMetadataValue {
-    /// The version that Kafka 4.3 writes.
-    pub(super) const WRITTEN_VERSION: i16 = 3;
-
-    pub(super) fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, RecordError> {
-        let flexible = version >= 4;
-        let protocol_type = StrBytes::read(reader, flexible)?;
-        let generation = i32::read(reader, false)?;
-        let protocol = Option::read(reader, flexible)?;
-        let leader = Option::read(reader, flexible)?;
-        let current_state_timestamp = if version >= 2 { i64::read(reader, false)? } else { -1 };
-        let members = read_array(reader, flexible, |reader| MemberMetadata::read(reader, version))?;
-        if flexible {
-            reader.skip_tagged_fields()?;
-        }
-        Ok(GroupMetadataValue {
-            protocol_type,
-            generation,
-            protocol,
-            leader,
-            current_state_timestamp,
-            members,
-        })
-    }
-
-    /// Writes [`Self::WRITTEN_VERSION`].
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        self.protocol_type.write(out, false);
-        self.generation.write(out, false);
-        self.protocol.write(out, false);
-        self.leader.write(out, false);
-        self.current_state_timestamp.write(out, false);
-        write_length(out, self.members.len(), false);
-        for member in &self.members {
-            member.member_id.write(out, false);
-            member.group_instance_id.write(out, false);
-            member.client_id.write(out, false);
-            member.client_host.write(out, false);
-            member.rebalance_timeout.write(out, false);
-            member.session_timeout.write(out, false);
-            member.subscription.write(out, false);
-            member.assignment.write(out, false);
-        }
-    }
-}
-
-impl MemberMetadata {
-    fn read(reader: &mut Reader<'_>, version: i16) -> Result<Self, RecordError> {
-        let flexible = version >= 4;
-        let member_id = StrBytes::read(reader, flexible)?;
-        let group_instance_id = if version >= 3 { Option::read(reader, flexible)? } else { None };
-        let client_id = StrBytes::read(reader, flexible)?;
-        let client_host = StrBytes::read(reader, flexible)?;
-        let rebalance_timeout = if version >= 1 { i32::read(reader, false)? } else { -1 };
-        let session_timeout = i32::read(reader, false)?;
-        let subscription = Bytes::read(reader, flexible)?;
-        let assignment = Bytes::read(reader, flexible)?;
-        if flexible {
-            reader.skip_tagged_fields()?;
-        }
-        Ok(MemberMetadata {
-            member_id,
-            group_instance_id,
-            client_id,
-            client_host,
-            rebalance_timeout,
-            session_timeout,
-            subscription,
-            assignment,
-        })
+    fn write(&self, out: &mut BytesMut, layout: Layout) -> Result<(), TooLong> {
+        write_unsigned_varint(u32::from(self.is_some()), out);
+        self.as_ref().map_or(Ok(()), |metadata| metadata.write(out, layout))
     }
 }
