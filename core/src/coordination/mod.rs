@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use fluxmq_coordinator::GroupCoordinatorConfig;
-use fluxmq_protocol::ErrorCode;
+use fluxmq_protocol::{ErrorCode, StrBytes};
 use parking_lot::Mutex;
 
 use self::config::CoordinationConfig;
@@ -142,6 +142,20 @@ impl GroupCoordinator {
     #[must_use]
     pub fn is_loading(&self) -> bool {
         self.shards.load().as_ref().is_some_and(|shards| shards.is_loading())
+    }
+
+    /// Tells the shards that topics were deleted: what is committed for them goes. A load that is under way keeps it, as
+    /// does a crash: then it goes when it expires.
+    pub fn topics_deleted(self: &Arc<Self>, names: &[StrBytes]) {
+        if names.is_empty() {
+            return;
+        }
+        for index in 0..self.shard_count() {
+            let told = self.turn_at(index, |shard, turn| shard.topics_deleted(turn, names));
+            if let Err(error) = told {
+                tracing::warn!(shard = index, %error, "what is committed for deleted topics stays until it expires");
+            }
+        }
     }
 
     /// Ends the coordinator before the partitions are closed: requests that wait are answered with NOT_COORDINATOR,

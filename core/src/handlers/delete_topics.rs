@@ -46,6 +46,8 @@ fn delete(broker: &Broker, request: &DeleteTopicsRequest, version: i16) -> Delet
     let mut responses = plan.refused;
     let ids: Vec<Uuid> = plan.deletable.iter().map(|(id, _)| *id).collect();
     let deleted = broker.metadata.delete_topics(&broker.partitions, &ids);
+    let gone = deleted.iter().flatten().map(|topic| topic.name.clone());
+    broker.groups.topics_deleted(&gone.collect::<Vec<_>>());
     for ((id, name), deleted) in plan.deletable.into_iter().zip(deleted) {
         let error = deleted.err().map_or(ApiError::bare(ErrorCode::None), ApiError::from);
         responses.push(result(Some(name), id, &error));
