@@ -155,6 +155,22 @@ const ROWS: &[Api] = &[
         exercised_by: "Java and librdkafka admin clients, kafka-cluster; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
+        key: ApiKey::ConsumerGroupHeartbeat,
+        min_version: 0,
+        max_version: 1,
+        advertised_min_version: 0,
+        handler: handlers::consumer_group_heartbeat::handle,
+        exercised_by: "kafka-clients 4.0 to 4.4 and librdkafka with group.protocol=consumer; every version in core/tests/served_apis.rs",
+    },
+    Api {
+        key: ApiKey::ConsumerGroupDescribe,
+        min_version: 0,
+        max_version: 1,
+        advertised_min_version: 0,
+        handler: handlers::consumer_group_describe::handle,
+        exercised_by: "Java admin client, kafka-consumer-groups --describe; every version in core/tests/served_apis.rs",
+    },
+    Api {
         key: ApiKey::DescribeTopicPartitions,
         min_version: 0,
         max_version: 0,

@@ -24,10 +24,11 @@ use fluxmq_protocol::messages::offset_for_leader_epoch_request::{
 };
 use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use fluxmq_protocol::messages::{
-    ApiKey, ApiVersionsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, InitProducerIdRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, TopicName,
+    ApiKey, ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest,
+    FetchRequest, FindCoordinatorRequest, GroupId, InitProducerIdRequest, ListOffsetsRequest,
+    MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, TopicName,
 };
 use fluxmq_storage::batch::BatchBuilder;
 use uuid::Uuid;
@@ -89,6 +90,8 @@ impl Fixture {
             ApiKey::DescribeLogDirs => self.describe_log_dirs(version),
             ApiKey::CreatePartitions => self.create_partitions(version),
             ApiKey::DescribeCluster => self.describe_cluster(version),
+            ApiKey::ConsumerGroupHeartbeat => self.consumer_group_heartbeat(version),
+            ApiKey::ConsumerGroupDescribe => self.consumer_group_describe(version),
             ApiKey::DescribeTopicPartitions => self.describe_topic_partitions(version),
             key => panic!("{key:?} is served and has no request here"),
         }
@@ -197,6 +200,44 @@ impl Fixture {
             let codes: Vec<_> = if version >= 4 { refused.collect() } else { vec![response.error_code] };
             assert!(codes.iter().all(|code| *code == 35), "v{version}: {codes:?}");
         }
+    }
+
+    fn consumer_group_heartbeat(&mut self, version: i16) {
+        let member_id = if version >= 1 { "chosen" } else { "" };
+        let request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(StrBytes::from_string(format!("consumers-{version}"))))
+            .with_member_id(StrBytes::from_static_str(member_id))
+            .with_rebalance_timeout_ms(60_000)
+            .with_subscribed_topic_names(Some(vec![t()]))
+            .with_topic_partitions(Some(Vec::new()));
+        let response = self.client.call(version, &request);
+        assert_eq!(response.error_code, 0, "{:?}", response.error_message);
+        let epoch = response.member_epoch;
+        let given = response.member_id.unwrap();
+        assert!(!given.is_empty() && (version < 1 || given.as_str() == member_id), "v{version}: {given}");
+        let assigned = response.assignment.unwrap().topic_partitions;
+        assert_eq!((assigned[0].topic_id, assigned[0].partitions.as_slice()), (self.topic_id, &[0, 1][..]));
+        let again = request.with_member_id(given).with_member_epoch(epoch).with_subscribed_topic_names(None);
+        let response = self.client.call(version, &again.with_topic_partitions(None));
+        assert_eq!((response.error_code, response.member_epoch, response.assignment), (0, epoch, None));
+    }
+
+    /// After the heartbeats, whose groups it finds.
+    fn consumer_group_describe(&mut self, version: i16) {
+        let ids = [format!("consumers-{version}"), "no-such".to_owned()];
+        let ids = ids.map(|id| GroupId(StrBytes::from_string(id)));
+        let request = ConsumerGroupDescribeRequest::default()
+            .with_group_ids(ids.to_vec())
+            .with_include_authorized_operations(true);
+        let response = self.client.call(version, &request);
+        let found = response.groups.iter().find(|group| group.group_id == ids[0]).unwrap();
+        assert_eq!((found.error_code, found.group_state.as_str()), (0, "Stable"));
+        assert_eq!(found.authorized_operations, 0b1101_0100_1000);
+        let member = &found.members[0];
+        assert_eq!((member.client_host.as_str(), member.member_epoch), ("/127.0.0.1", found.group_epoch));
+        assert_eq!(member.member_type, if version >= 1 { 1 } else { -1 });
+        let unknown = response.groups.iter().find(|group| group.group_id == ids[1]).unwrap();
+        assert_eq!((unknown.error_code, unknown.authorized_operations), (69, i32::MIN));
     }
 
     fn api_versions(&mut self, version: i16) {

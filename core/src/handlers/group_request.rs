@@ -14,7 +14,7 @@ use crate::coordination::wait::{Answered, DurableAt, Exchange};
 use crate::request::{Outcome, RequestContext, Response};
 
 /// Who asks. The id that a new member would be given is nil: see [`with_fresh_id`].
-pub fn requester(context: &RequestContext) -> Requester {
+pub(super) fn requester(context: &RequestContext) -> Requester {
     Requester {
         api_version: context.api_version,
         client_id: context.client_id.clone().unwrap_or_default(),
@@ -24,7 +24,7 @@ pub fn requester(context: &RequestContext) -> Requester {
 }
 
 /// Who asks, with a random id for a new member.
-pub fn with_fresh_id(context: &RequestContext) -> Requester {
+pub(super) fn with_fresh_id(context: &RequestContext) -> Requester {
     Requester { fresh_id: Uuid::new_v4(), ..requester(context) }
 }
 
@@ -41,7 +41,7 @@ fn client_host(address: IpAddr) -> String {
 
 /// The answer to a request that was answered in its own turn, once it is durable. `failed` says what to answer in its
 /// place; it may be kept while the answer waits.
-pub fn answer<M: Encodable>(
+pub(super) fn answer<M: Encodable>(
     context: &RequestContext,
     turned: Result<Answered<M>, ErrorCode>,
     failed: impl FnOnce(ErrorCode) -> M + Send + 'static,
@@ -62,7 +62,7 @@ pub fn answer<M: Encodable>(
 }
 
 /// The answer to a request that may be answered by a later turn, once it is given and durable.
-pub fn answer_later(
+pub(super) fn answer_later(
     context: &RequestContext,
     exchange: Result<Exchange, ErrorCode>,
     respond: fn(&RequestContext, Result<Reply, ErrorCode>) -> Response,
@@ -95,7 +95,7 @@ pub fn answer_later(
 }
 
 /// What is said of each group of a request that names many.
-pub struct OfGroups<G> {
+pub(super) struct OfGroups<G> {
     by_shard: Vec<OfShard<G>>,
 }
 
@@ -107,7 +107,7 @@ struct OfShard<G> {
 
 /// Runs one turn in each shard that one of the groups belongs to, with the ids that are its own. `failed` says what to
 /// answer for a group whose shard can't.
-pub fn of_groups<G>(
+pub(super) fn of_groups<G>(
     coordinator: &Arc<GroupCoordinator>,
     ids: &[GroupId],
     work: impl Fn(&mut GroupShard, &mut Turn<'_>, &[GroupId]) -> Vec<G>,
@@ -136,12 +136,12 @@ pub fn of_groups<G>(
 
 impl<G: Send + 'static> OfGroups<G> {
     /// What is said of each group, to be completed.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut G> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut G> {
         self.by_shard.iter_mut().flat_map(|shard| &mut shard.groups)
     }
 
     /// The answer, once all of it is durable.
-    pub fn answer<M: Encodable + 'static>(
+    pub(super) fn answer<M: Encodable + 'static>(
         self,
         context: &RequestContext,
         build: fn(Vec<G>) -> M,

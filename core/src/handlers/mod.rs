@@ -2,6 +2,8 @@
 
 pub mod api_versions;
 mod authorized_operations;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_records;
@@ -14,7 +16,7 @@ pub mod fetch;
 pub mod fetch_planner;
 pub mod fetch_session;
 pub mod find_coordinator;
-pub mod group_request;
+mod group_request;
 pub mod init_producer_id;
 pub mod list_offsets;
 pub mod metadata;
