@@ -6,6 +6,7 @@
 
 mod common;
 
+use common::offset_apis;
 use common::raw::RawClient;
 use fluxmq::broker::{self, BrokerHandle};
 use fluxmq::config::BrokerConfig;
@@ -80,6 +81,11 @@ impl Fixture {
             ApiKey::ListOffsets => self.list_offsets(version),
             ApiKey::Metadata => self.metadata(version),
             ApiKey::FindCoordinator => self.find_coordinator(version),
+            ApiKey::OffsetCommit
+            | ApiKey::OffsetFetch
+            | ApiKey::ListGroups
+            | ApiKey::DeleteGroups
+            | ApiKey::OffsetDelete => offset_apis::ask(&mut self.client, key, version),
             ApiKey::ApiVersions => self.api_versions(version),
             ApiKey::CreateTopics => self.create_topics(version),
             ApiKey::DeleteTopics => self.delete_topics(version),

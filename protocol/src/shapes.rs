@@ -16,6 +16,12 @@ pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
         ApiKey::Metadata => {
             Some(Shape { versions: span(0, 13), flexible: from(9), fields: METADATA_REQUEST })
         }
+        ApiKey::OffsetCommit => {
+            Some(Shape { versions: span(2, 10), flexible: from(8), fields: OFFSET_COMMIT_REQUEST })
+        }
+        ApiKey::OffsetFetch => {
+            Some(Shape { versions: span(1, 10), flexible: from(6), fields: OFFSET_FETCH_REQUEST })
+        }
         ApiKey::FindCoordinator => {
             Some(Shape { versions: span(0, 6), flexible: from(3), fields: FIND_COORDINATOR_REQUEST })
         }
@@ -30,6 +36,12 @@ pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
         }
         ApiKey::SyncGroup => {
             Some(Shape { versions: span(0, 5), flexible: from(4), fields: SYNC_GROUP_REQUEST })
+        }
+        ApiKey::DescribeGroups => {
+            Some(Shape { versions: span(0, 6), flexible: from(5), fields: DESCRIBE_GROUPS_REQUEST })
+        }
+        ApiKey::ListGroups => {
+            Some(Shape { versions: span(0, 5), flexible: from(3), fields: LIST_GROUPS_REQUEST })
         }
         ApiKey::ApiVersions => {
             Some(Shape { versions: span(0, 4), flexible: from(3), fields: API_VERSIONS_REQUEST })
@@ -57,6 +69,12 @@ pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
         }
         ApiKey::CreatePartitions => {
             Some(Shape { versions: span(0, 3), flexible: from(2), fields: CREATE_PARTITIONS_REQUEST })
+        }
+        ApiKey::DeleteGroups => {
+            Some(Shape { versions: span(0, 2), flexible: from(2), fields: DELETE_GROUPS_REQUEST })
+        }
+        ApiKey::OffsetDelete => {
+            Some(Shape { versions: span(0, 0), flexible: NEVER, fields: OFFSET_DELETE_REQUEST })
         }
         ApiKey::DescribeCluster => {
             Some(Shape { versions: span(0, 2), flexible: from(0), fields: DESCRIBE_CLUSTER_REQUEST })
@@ -174,6 +192,80 @@ static METADATA_REQUEST: &[Field] = &[
     field(Fixed(1), from(8)),
 ];
 
+static OFFSET_COMMIT_REQUEST_OFFSET_COMMIT_REQUEST_PARTITION: &[Field] = &[
+    field(Fixed(4), from(0)),
+    field(Fixed(8), from(0)),
+    field(Fixed(4), from(6)),
+    field(String, from(0)).nullable(from(0)),
+];
+
+static OFFSET_COMMIT_REQUEST_OFFSET_COMMIT_REQUEST_TOPIC: &[Field] = &[
+    field(String, span(0, 9)),
+    field(Fixed(16), from(10)),
+    field(
+        Array {
+            element: &Struct(OFFSET_COMMIT_REQUEST_OFFSET_COMMIT_REQUEST_PARTITION),
+            element_memory_bytes: 72,
+        },
+        from(0),
+    ),
+];
+
+static OFFSET_COMMIT_REQUEST: &[Field] = &[
+    field(String, from(0)),
+    field(Fixed(4), from(1)),
+    field(String, from(1)),
+    field(String, from(7)).nullable(from(7)),
+    field(Fixed(8), span(2, 4)),
+    field(
+        Array {
+            element: &Struct(OFFSET_COMMIT_REQUEST_OFFSET_COMMIT_REQUEST_TOPIC),
+            element_memory_bytes: 96,
+        },
+        from(0),
+    ),
+];
+
+static OFFSET_FETCH_REQUEST_OFFSET_FETCH_REQUEST_TOPIC: &[Field] =
+    &[field(String, span(0, 7)), field(Array { element: &Fixed(4), element_memory_bytes: 4 }, span(0, 7))];
+
+static OFFSET_FETCH_REQUEST_OFFSET_FETCH_REQUEST_TOPICS: &[Field] = &[
+    field(String, span(8, 9)),
+    field(Fixed(16), from(10)),
+    field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(8)),
+];
+
+static OFFSET_FETCH_REQUEST_OFFSET_FETCH_REQUEST_GROUP: &[Field] = &[
+    field(String, from(8)),
+    field(String, from(9)).nullable(from(9)),
+    field(Fixed(4), from(9)),
+    field(
+        Array {
+            element: &Struct(OFFSET_FETCH_REQUEST_OFFSET_FETCH_REQUEST_TOPICS),
+            element_memory_bytes: 96,
+        },
+        from(8),
+    )
+    .nullable(from(8)),
+];
+
+static OFFSET_FETCH_REQUEST: &[Field] = &[
+    field(String, span(0, 7)),
+    field(
+        Array { element: &Struct(OFFSET_FETCH_REQUEST_OFFSET_FETCH_REQUEST_TOPIC), element_memory_bytes: 80 },
+        span(0, 7),
+    )
+    .nullable(span(2, 7)),
+    field(
+        Array {
+            element: &Struct(OFFSET_FETCH_REQUEST_OFFSET_FETCH_REQUEST_GROUP),
+            element_memory_bytes: 120,
+        },
+        from(8),
+    ),
+    field(Fixed(1), from(7)),
+];
+
 static FIND_COORDINATOR_REQUEST: &[Field] = &[
     field(String, span(0, 3)),
     field(Fixed(1), from(1)),
@@ -236,6 +328,14 @@ static SYNC_GROUP_REQUEST: &[Field] = &[
         },
         from(0),
     ),
+];
+
+static DESCRIBE_GROUPS_REQUEST: &[Field] =
+    &[field(Array { element: &String, element_memory_bytes: 32 }, from(0)), field(Fixed(1), from(3))];
+
+static LIST_GROUPS_REQUEST: &[Field] = &[
+    field(Array { element: &String, element_memory_bytes: 32 }, from(4)),
+    field(Array { element: &String, element_memory_bytes: 32 }, from(5)),
 ];
 
 static API_VERSIONS_REQUEST: &[Field] = &[field(String, from(3)), field(String, from(3))];
@@ -390,6 +490,33 @@ static CREATE_PARTITIONS_REQUEST: &[Field] = &[
     ),
     field(Fixed(4), from(0)),
     field(Fixed(1), from(0)),
+];
+
+static DELETE_GROUPS_REQUEST: &[Field] =
+    &[field(Array { element: &String, element_memory_bytes: 32 }, from(0))];
+
+static OFFSET_DELETE_REQUEST_OFFSET_DELETE_REQUEST_PARTITION: &[Field] = &[field(Fixed(4), from(0))];
+
+static OFFSET_DELETE_REQUEST_OFFSET_DELETE_REQUEST_TOPIC: &[Field] = &[
+    field(String, from(0)),
+    field(
+        Array {
+            element: &Struct(OFFSET_DELETE_REQUEST_OFFSET_DELETE_REQUEST_PARTITION),
+            element_memory_bytes: 32,
+        },
+        from(0),
+    ),
+];
+
+static OFFSET_DELETE_REQUEST: &[Field] = &[
+    field(String, from(0)),
+    field(
+        Array {
+            element: &Struct(OFFSET_DELETE_REQUEST_OFFSET_DELETE_REQUEST_TOPIC),
+            element_memory_bytes: 80,
+        },
+        from(0),
+    ),
 ];
 
 static DESCRIBE_CLUSTER_REQUEST: &[Field] =

@@ -2,10 +2,12 @@
 
 pub mod api_versions;
 mod authorized_operations;
+mod by_topic;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
@@ -18,9 +20,13 @@ pub mod fetch_session;
 pub mod find_coordinator;
 mod group_request;
 pub mod init_producer_id;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod metadata;
 mod metadata_change;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 mod replica_assignment;

@@ -5,4 +5,5 @@
 pub(crate) mod admin;
 pub(crate) mod broker;
 pub(crate) mod child;
+pub(crate) mod offset_apis;
 pub(crate) mod raw;
