@@ -71,7 +71,7 @@ impl Effect {
 
 /// Why the keys of a class have no effect, by the class's name in the tables.
 const REASONS: &[(&str, &str)] = &[
-    ("groups", "groups are not served yet"),
+    ("groups", "groups have no settings of their own yet"),
     ("lz4-levels", "LZ4 is written at one level"),
     ("metrics", "metrics are read from the HTTP listener"),
     ("one-dir", "there is one data directory and no controller to report to"),
@@ -87,6 +87,7 @@ const REASONS: &[(&str, &str)] = &[
     ("threads", "requests are served on the network threads"),
     ("tiered", "there is no tiered storage"),
     ("transactions", "transactions are not served yet"),
+    ("turns", "what a request of a group changes is appended at once"),
     ("unstable", "only released versions are offered"),
 ];
 
