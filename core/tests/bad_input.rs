@@ -134,6 +134,14 @@ fn what_cannot_be_read_closes_its_connection_alone_with_one_line() {
         (ApiKey::OffsetForLeaderEpoch, 2, huge(&[])),
         (ApiKey::DescribeTopicPartitions, 0, huge_compact(&[])),
         (ApiKey::InitProducerId, 0, vec![0x7f, 0xff]),
+        (ApiKey::OffsetCommit, 2, huge(&[&[0, 1, b'g'][..], &[0xff; 4], &[0, 0], &[0xff; 8]].concat())),
+        (ApiKey::OffsetCommit, 9, huge_compact(&[2, b'g', 0xff, 0xff, 0xff, 0xff, 1, 0])),
+        (ApiKey::OffsetFetch, 1, huge(&[0, 1, b'g'])),
+        (ApiKey::OffsetFetch, 1, [&[0, 1, b'g'][..], &[0xff; 4]].concat()),
+        (ApiKey::OffsetFetch, 8, huge_compact(&[])),
+        (ApiKey::OffsetDelete, 0, huge(&[0, 1, b'g'])),
+        (ApiKey::ListGroups, 4, huge_compact(&[])),
+        (ApiKey::DeleteGroups, 0, huge(&[])),
     ];
 
     let mut closes = |what: &str, bytes: &[u8]| {
