@@ -82,7 +82,7 @@ impl Offsets {
             Ok(at) => &mut group.topics[at],
             Err(at) => {
                 let name = shared(&mut self.topic_names, topic);
-                let new = TopicOffsets { name, id: committed.topic_id, partitions: Vec::with_capacity(1) };
+                let new = TopicOffsets { name, id: committed.topic_id, partitions: Vec::new() };
                 group.topics.insert(at, new);
                 &mut group.topics[at]
             }
@@ -91,6 +91,10 @@ impl Offsets {
         match topic.search(partition) {
             Ok(at) => topic.partitions[at] = slot,
             Err(at) => {
+                if topic.partitions.len() == topic.partitions.capacity() {
+                    // By a quarter, where a vector would double: most groups commit to the same partitions for ever.
+                    topic.partitions.reserve_exact(topic.partitions.len() / 4 + 1);
+                }
                 topic.partitions.insert(at, slot);
                 self.count += 1;
             }
