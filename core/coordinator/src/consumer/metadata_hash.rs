@@ -62,9 +62,11 @@ fn java_length(text: &str) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use fluxmq_protocol::StrBytes;
     use uuid::Uuid;
 
-    use super::topic_hash;
+    use super::{metadata_hash, topic_hash};
+    use crate::testing::TestTopics;
 
     const ID: Uuid = Uuid::from_u128(0x9c5d_7cf4_6d1a_4e2b_8f3c_0123_4567_89ab);
 
@@ -79,5 +81,10 @@ mod tests {
         for (computed, of_kafka) in table {
             assert_eq!(computed.cast_signed(), of_kafka);
         }
+        let mut topics = TestTopics::default();
+        topics.set("orders", ID.as_u128(), 3);
+        let names = [StrBytes::from_static_str("gone"), StrBytes::from_static_str("orders")];
+        assert_eq!(metadata_hash(names.iter(), &topics, None), -7_363_444_797_433_250_750);
+        assert_eq!(metadata_hash(names[..1].iter(), &topics, None), 0);
     }
 }

@@ -21,6 +21,8 @@ mod regular_expressions;
 mod replay;
 mod subscriptions;
 mod target_assignment;
+#[cfg(test)]
+mod tests;
 
 pub use group::{ConsumerGroup, ConsumerGroupState};
 pub(crate) use offsets::CommitPartitionValidator;

@@ -69,15 +69,15 @@ impl Subscriptions {
 
     /// Sets or forgets what a regular expression matches.
     pub(crate) fn set_resolved(&mut self, regex: &StrBytes, resolved: Option<ResolvedRegularExpression>) {
-        let old = match resolved.clone() {
-            Some(resolved) => self.resolved.insert(regex.clone(), resolved),
-            None => self.resolved.remove(regex),
-        };
+        let old = self.resolved.remove(regex);
         for name in old.iter().flat_map(|old| old.topics.iter()) {
             self.change(name, |count| count.by_regex -= 1);
         }
-        for name in resolved.iter().flat_map(|new| new.topics.iter()) {
-            self.change(name, |count| count.by_regex += 1);
+        if let Some(new) = resolved {
+            for name in new.topics.iter() {
+                self.change(name, |count| count.by_regex += 1);
+            }
+            self.resolved.insert(regex.clone(), new);
         }
     }
 
