@@ -1,0 +1,163 @@
+//! The group coordinator in its broker, without the network: what a turn costs, and how long a start reads groups.
+//!
+//! `cargo bench -p fluxmq-benches --bench coordination`. Prints the time of a heartbeat of KIP-848 that changes nothing,
+//! of commits of 1 and of 10 partitions, each with its append, under the policies `acks` (whose syncs run beside the
+//! turns) and `never`; then the time that a start takes to read a million committed offsets of 10,000 groups.
+//! `DIR=…` takes another place for the data than the system's temporary directory.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use fluxmq::broker::{self, BrokerHandle};
+use fluxmq::config::{BrokerConfig, FlushPolicy};
+use fluxmq::coordination::OFFSETS_TOPIC;
+use fluxmq::meta::NewTopic;
+use fluxmq_coordinator::Requester;
+use fluxmq_protocol::StrBytes;
+use fluxmq_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use fluxmq_protocol::messages::{ConsumerGroupHeartbeatRequest, GroupId, OffsetCommitRequest, TopicName};
+use uuid::Uuid;
+
+const TURNS: u32 = 200_000;
+const GROUPS: usize = 10_000;
+const OFFSETS: usize = 1_000_000;
+
+fn text(text: impl Into<String>) -> StrBytes {
+    StrBytes::from_string(text.into())
+}
+
+fn requester(api_version: i16) -> Requester {
+    let client_host = text("/127.0.0.1");
+    Requester { api_version, client_id: text("bench"), client_host, fresh_id: Uuid::from_u128(1) }
+}
+
+fn start(dir: &std::path::Path, policy: FlushPolicy) -> BrokerHandle {
+    let config = BrokerConfig { log_flush_policy: policy, ..BrokerConfig::for_tests(dir) };
+    let handle = broker::start(config).expect("the broker starts");
+    let broker = handle.broker();
+    let new = |name: &str, partition_count| NewTopic {
+        name: text(name),
+        partition_count,
+        overrides: std::collections::BTreeMap::new(),
+        config: Arc::new(broker.config.topic_defaults.clone()),
+    };
+    if broker.metadata.topics().by_name(OFFSETS_TOPIC).is_none() {
+        let topics = vec![new(OFFSETS_TOPIC, 50), new("orders", 10)];
+        let created = broker.metadata.create_topics(&broker.partitions, topics);
+        assert!(created.iter().all(Result::is_ok));
+    }
+    handle
+}
+
+fn commit(group: usize, first: i32, partitions: i32, offset: i64) -> OffsetCommitRequest {
+    let partition = |index| {
+        OffsetCommitRequestPartition::default().with_partition_index(index).with_committed_offset(offset)
+    };
+    let topic = OffsetCommitRequestTopic::default()
+        .with_name(TopicName(text("orders")))
+        .with_partitions((first..first + partitions).map(partition).collect());
+    OffsetCommitRequest::default()
+        .with_group_id(GroupId(text(format!("application-{group:05}"))))
+        .with_topics(vec![topic])
+}
+
+fn run_commit(broker: &broker::Broker, request: &OffsetCommitRequest, requester: &Requester) {
+    let answered = broker
+        .groups
+        .turn(&request.group_id, |shard, turn| shard.offset_commit(turn, requester, request))
+        .expect("the shard takes requests");
+    assert_eq!(answered.value.topics[0].partitions[0].error_code, 0);
+}
+
+fn print_turns(what: &str, policy: FlushPolicy, took: Duration) {
+    println!("{what}, {policy:?}: {:.2} µs a turn", took.as_secs_f64() * 1e6 / f64::from(TURNS));
+}
+
+fn turns(policy: FlushPolicy) {
+    let dir = directory();
+    let handle = start(dir.path(), policy);
+    let broker = handle.broker();
+    let group_id = GroupId(text("consumers"));
+    let join = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(group_id.clone())
+        .with_member_id(text("member"))
+        .with_rebalance_timeout_ms(300_000)
+        .with_subscribed_topic_names(Some(vec![TopicName(text("orders"))]))
+        .with_topic_partitions(Some(Vec::new()));
+    let heartbeat = |request: &ConsumerGroupHeartbeatRequest| {
+        let turn = broker
+            .groups
+            .turn(&group_id, |shard, turn| shard.consumer_group_heartbeat(turn, &requester(1), request))
+            .expect("the shard takes requests");
+        assert_eq!(turn.value.error_code, 0, "{:?}", turn.value.error_message);
+        turn.value.member_epoch
+    };
+    let epoch = heartbeat(&join);
+    let again = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(group_id.clone())
+        .with_member_id(text("member"))
+        .with_member_epoch(epoch)
+        .with_subscribed_topic_names(None)
+        .with_topic_partitions(None);
+    let began = Instant::now();
+    for _ in 0..TURNS {
+        heartbeat(&again);
+    }
+    print_turns("heartbeat of KIP-848", policy, began.elapsed());
+    for partitions in [1, 10] {
+        let requests: Vec<_> = (0..1_000).map(|group| commit(group, 0, partitions, 7)).collect();
+        let requester = requester(8);
+        let began = Instant::now();
+        for turn in 0..TURNS as usize {
+            run_commit(broker, &requests[turn % requests.len()], &requester);
+        }
+        print_turns(&format!("commit of {partitions}"), policy, began.elapsed());
+    }
+    handle.shutdown().expect("the broker stops");
+}
+
+/// A million offsets, by commits of `partitions` each.
+fn load(partitions: i32) {
+    let dir = directory();
+    let handle = start(dir.path(), FlushPolicy::Never);
+    let requester = requester(8);
+    let commits = OFFSETS / partitions.unsigned_abs() as usize;
+    for number in 0..commits {
+        let (group, round) = (number % GROUPS, (number / GROUPS) as i32);
+        let request = commit(group, round * partitions, partitions, number as i64);
+        run_commit(handle.broker(), &request, &requester);
+    }
+    handle.shutdown().expect("the broker stops");
+    let handle = start(dir.path(), FlushPolicy::Never);
+    let groups = &handle.broker().groups;
+    while groups.is_loading() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(groups.group_count(), GROUPS);
+    let ms = groups.stats.load_ms.load(Ordering::Relaxed);
+    println!("{OFFSETS} offsets of {GROUPS} groups in {commits} commits: read in {ms} ms");
+    handle.shutdown().expect("the broker stops");
+}
+
+fn directory() -> tempfile::TempDir {
+    match std::env::var_os("DIR") {
+        Some(place) => tempfile::tempdir_in(place),
+        None => tempfile::tempdir(),
+    }
+    .expect("a directory for the data")
+}
+
+fn main() {
+    // `cargo test` runs benchmarks too, to see that they still work; this one is long.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    for policy in [FlushPolicy::Acks, FlushPolicy::Never] {
+        turns(policy);
+    }
+    load(10);
+    load(1);
+}
