@@ -6,8 +6,8 @@
 
 mod common;
 
-use common::offset_apis;
 use common::raw::RawClient;
+use common::{classic_apis, offset_apis};
 use fluxmq::broker::{self, BrokerHandle};
 use fluxmq::config::BrokerConfig;
 use fluxmq::dispatch::TABLE;
@@ -86,6 +86,9 @@ impl Fixture {
             | ApiKey::ListGroups
             | ApiKey::DeleteGroups
             | ApiKey::OffsetDelete => offset_apis::ask(&mut self.client, key, version),
+            ApiKey::JoinGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::SyncGroup => {
+                classic_apis::ask(&mut self.client, key, version);
+            }
             ApiKey::ApiVersions => self.api_versions(version),
             ApiKey::CreateTopics => self.create_topics(version),
             ApiKey::DeleteTopics => self.delete_topics(version),

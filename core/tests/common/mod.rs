@@ -5,5 +5,6 @@
 pub(crate) mod admin;
 pub(crate) mod broker;
 pub(crate) mod child;
+pub(crate) mod classic_apis;
 pub(crate) mod offset_apis;
 pub(crate) mod raw;
