@@ -1,4 +1,4 @@
-"""The cases that the coordinator's Rust tests compare with are still what Kafka's own classes print."""
+"""The cases that Rust tests of groups compare with are still what Kafka's own classes print."""
 
 import pytest
 
@@ -7,9 +7,10 @@ from harness.paths import ROOT
 
 
 @pytest.mark.parametrize(("source", "cases"), [
-    ("AssignorCases.java", "assignors.txt"),
-    ("TopicPatternCases.java", "topic_patterns.txt"),
+    ("AssignorCases.java", "core/coordinator/tests/data/assignors.txt"),
+    ("TopicPatternCases.java", "core/coordinator/tests/data/topic_patterns.txt"),
+    ("GroupRecordCases.java", "protocol/tests/fixtures/group_records.txt"),
 ])
 def test_cases_are_those_of_kafka(source, cases):
-    committed = (ROOT / "core/coordinator/tests/data" / cases).read_text(encoding="utf-8")
+    committed = (ROOT / cases).read_text(encoding="utf-8")
     assert program(ROOT / "java-tests/kafka" / source) == committed

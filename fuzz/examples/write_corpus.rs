@@ -1,4 +1,4 @@
-//! Writes the starting corpus: a sample of every API and version, as each target reads it.
+//! Writes the starting corpus: a sample of every API and version, and Kafka's group records, as each target reads it.
 //!
 //!     cargo run --manifest-path fuzz/Cargo.toml --example write_corpus
 
@@ -39,6 +39,27 @@ fn main() -> std::io::Result<()> {
                 let framed = [&(frame.len() as i32).to_be_bytes(), &frame[..]].concat();
                 std::fs::write(corpus.join("frame_header").join(&name), framed)?;
             }
+        }
+    }
+    write_group_records(&corpus.join("group_records"))
+}
+
+/// The records that Kafka's own classes wrote.
+fn write_group_records(corpus: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(corpus)?;
+    let unhex = |hex: &str| -> Vec<u8> {
+        let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits");
+        (0..hex.len()).step_by(2).map(byte).collect()
+    };
+    for line in include_str!("../../protocol/tests/fixtures/group_records.txt").lines() {
+        let [record_type, version, content, key, value] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("five fields: {line}");
+        };
+        // Without a key it is a message of the consumer protocol; the tombstones add nothing.
+        if key != "-" && value != "-" {
+            let key = unhex(key);
+            let input = [&[key.len() as u8], &key[..], &unhex(value)].concat();
+            std::fs::write(corpus.join(format!("{record_type}-v{version}-{content}").to_lowercase()), input)?;
         }
     }
     Ok(())
