@@ -123,6 +123,14 @@ const ROWS: &[Api] = &[
         exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -G; every version in core/tests/served_apis.rs",
     },
     Api {
+        key: ApiKey::DescribeGroups,
+        min_version: 0,
+        max_version: 6,
+        advertised_min_version: 0,
+        handler: handlers::describe_groups::handle,
+        exercised_by: "Java and librdkafka admin clients, kafka-consumer-groups --describe; every version in core/tests/served_apis.rs",
+    },
+    Api {
         key: ApiKey::ListGroups,
         min_version: 0,
         max_version: 5,

@@ -140,6 +140,7 @@ fn what_cannot_be_read_closes_its_connection_alone_with_one_line() {
         (ApiKey::OffsetFetch, 1, [&[0, 1, b'g'][..], &[0xff; 4]].concat()),
         (ApiKey::OffsetFetch, 8, huge_compact(&[])),
         (ApiKey::OffsetDelete, 0, huge(&[0, 1, b'g'])),
+        (ApiKey::DescribeGroups, 0, huge(&[])),
         (ApiKey::ListGroups, 4, huge_compact(&[])),
         (ApiKey::DeleteGroups, 0, huge(&[])),
     ];

@@ -83,6 +83,7 @@ impl Fixture {
             ApiKey::FindCoordinator => self.find_coordinator(version),
             ApiKey::OffsetCommit
             | ApiKey::OffsetFetch
+            | ApiKey::DescribeGroups
             | ApiKey::ListGroups
             | ApiKey::DeleteGroups
             | ApiKey::OffsetDelete => offset_apis::ask(&mut self.client, key, version),

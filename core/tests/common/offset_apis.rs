@@ -14,8 +14,8 @@ use fluxmq_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
 use fluxmq_protocol::messages::{
-    ApiKey, DeleteGroupsRequest, GroupId, ListGroupsRequest, OffsetCommitRequest, OffsetDeleteRequest,
-    OffsetFetchRequest, OffsetFetchResponse, TopicName,
+    ApiKey, DeleteGroupsRequest, DescribeGroupsRequest, GroupId, ListGroupsRequest, OffsetCommitRequest,
+    OffsetDeleteRequest, OffsetFetchRequest, OffsetFetchResponse, TopicName,
 };
 
 use super::raw::RawClient;
@@ -118,6 +118,7 @@ pub(crate) fn ask(client: &mut RawClient, key: ApiKey, version: i16) {
     match key {
         ApiKey::OffsetCommit => offset_commit(client, version, &group),
         ApiKey::OffsetFetch => offset_fetch(client, version, &group),
+        ApiKey::DescribeGroups => describe_groups(client, version, &group),
         ApiKey::ListGroups => list_groups(client, version, &group),
         ApiKey::DeleteGroups => {
             let request = DeleteGroupsRequest::default().with_groups_names(vec![GroupId(text(&group))]);
@@ -172,6 +173,26 @@ fn offset_fetch(client: &mut RawClient, version: i16, group: &str) {
             response.groups.iter().map(|group| (&*group.group_id.0, group.topics.len())).collect();
         assert_eq!(counts, [(group, 1), ("no such group", 0)]);
     }
+}
+
+fn describe_groups(client: &mut RawClient, version: i16, group: &str) {
+    let names = [group, "no such group"].map(|name| GroupId(text(name)));
+    let mut request = DescribeGroupsRequest::default().with_groups(names.to_vec());
+    if version >= 3 {
+        request = request.with_include_authorized_operations(true);
+    }
+    let response = client.call(version, &request);
+    // In the order of their shards.
+    let of = |name: &str| response.groups.iter().find(|described| *described.group_id.0 == *name).unwrap();
+    let (described, missing) = (of(group), of("no such group"));
+    assert_eq!((described.error_code, &*described.group_state, &*described.protocol_type), (0, "Empty", ""));
+    assert_eq!((described.members.len(), &described.error_message), (0, &None), "v{version}");
+    // Read, delete, describe, describe configs, alter configs.
+    let operations = if version >= 3 { 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11 } else { i32::MIN };
+    assert_eq!(described.authorized_operations, operations, "v{version}");
+    let error = if version >= 6 { (69, Some("Group no such group not found.")) } else { (0, None) };
+    assert_eq!((missing.error_code, missing.error_message.as_deref()), error, "v{version}");
+    assert_eq!(&*missing.group_state, "Dead");
 }
 
 fn list_groups(client: &mut RawClient, version: i16, group: &str) {

@@ -47,13 +47,27 @@ impl GroupShard {
         self.offsets.len()
     }
 
-    /// Kafka appends what a request writes as one batch, or not at all.
+    /// Kafka appends what a request writes as one batch, or not at all, and writes no text of more than 32,767 bytes.
+    ///
+    /// # Errors
+    /// `UNKNOWN_SERVER_ERROR`
     pub(crate) fn fits_in_a_batch(&self, records: &[GroupRecord]) -> Result<(), ErrorCode> {
         let size_bytes: usize = records.iter().map(size_bytes).sum();
-        match size_bytes > self.config.max_record_bytes {
-            true => Err(ErrorCode::UnknownServerError),
-            false => Ok(()),
+        match size_bytes <= self.config.max_record_bytes && records.iter().all(can_be_written) {
+            true => Ok(()),
+            false => Err(ErrorCode::UnknownServerError),
         }
+    }
+}
+
+/// Whether no text is too long. Records without values only name what others have named.
+fn can_be_written(record: &GroupRecord) -> bool {
+    let fits = |text: &StrBytes| i16::try_from(text.len()).is_ok();
+    match record {
+        GroupRecord::OffsetCommit(key, Some(value)) => {
+            fits(&key.group) && fits(&key.topic) && fits(&value.metadata)
+        }
+        _ => true,
     }
 }
 

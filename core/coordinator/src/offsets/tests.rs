@@ -109,6 +109,19 @@ fn a_batch_that_is_too_large_is_refused_whole() {
 }
 
 #[test]
+fn a_text_that_no_record_can_hold_is_refused() {
+    let config =
+        GroupCoordinatorConfig { offset_metadata_max_bytes: 100_000, ..GroupCoordinatorConfig::default() };
+    let long = "x".repeat(32_768);
+    for request in [commit(&long, "", -1, &[part(0, 1, "")]), commit("g", "", -1, &[part(0, 1, &long)])] {
+        let mut driver = driver(config.clone());
+        let response = driver.turn(|shard, turn| shard.offset_commit(turn, &requester(9), &request));
+        assert_eq!(response.topics[0].partitions[0].error_code, ErrorCode::UnknownServerError.code());
+        unchanged(&driver, 0);
+    }
+}
+
+#[test]
 fn a_fetch_finds_what_was_committed_and_nothing_for_the_rest() {
     let driver = with_simple_group();
     let asked = [("t".to_owned(), 0), ("t".to_owned(), 1), ("x".to_owned(), 0)];
