@@ -4,6 +4,8 @@ mod commit;
 mod delete;
 mod fetch;
 #[cfg(test)]
+mod member_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod requests;
