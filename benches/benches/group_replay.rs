@@ -5,11 +5,12 @@
 //! the growth of this process's anonymous memory per group and per offset, records not counted.
 
 use std::hint::black_box;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use fluxmq_coordinator::{GroupCoordinatorConfig, GroupShard, Now};
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::group_records::{GroupRecord, OffsetCommitKey, OffsetCommitValue};
@@ -72,10 +73,6 @@ fn print_memory(topics: usize, partitions: usize) {
 }
 
 fn replay(criterion: &mut Criterion) {
-    print_memory(1, 1);
-    print_memory(1, 10);
-    print_memory(1, 100);
-    print_memory(10, 10);
     let records = (0..RECORDS).map(|number| record(number, 1, PARTITIONS).encode());
     let encoded: Vec<_> = records.map(|encoded| encoded.expect("no text is too long")).collect();
     let mut group = criterion.benchmark_group("group_replay");
@@ -110,4 +107,23 @@ fn replay(criterion: &mut Criterion) {
 }
 
 criterion_group!(benches, replay);
-criterion_main!(benches);
+
+/// Topics and partitions of the groups whose memory is measured.
+const SIZES: [(usize, usize); 4] = [(1, 1), (1, 10), (1, 100), (10, 10)];
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().collect();
+    if let Some(size) = arguments.iter().find_map(|argument| argument.strip_prefix("memory=")) {
+        let (topics, partitions) = SIZES[size.parse::<usize>().expect("a number")];
+        print_memory(topics, partitions);
+        return;
+    }
+    for size in 0..SIZES.len() {
+        // In a process of its own: an allocator keeps what was freed.
+        let program = std::env::current_exe().expect("the path of this program");
+        let done = Command::new(program).arg(format!("memory={size}")).status();
+        assert!(done.expect("this program starts").success());
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}
