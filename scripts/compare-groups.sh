@@ -5,6 +5,7 @@
 #
 #   PARTS="members commits load"   what is measured            ROUNDS=3         brokers of each kind, taken alternately
 #   SYNCS="synced unsynced"        see below                   PORT=9392        and PORT+1 for Kafka's controller
+#   BROKERS="fluxmq kafka"         or one of them
 #   MEMBERS=1000 GROUPS_COUNT=10000 RATE=10000 SECONDS_EACH=15 COMMITS=1000000  the sizes
 #
 # members: a classic and a KIP-848 group of MEMBERS over as many partitions; from the last join to stable.
@@ -24,6 +25,7 @@ binary=${1:-$root/target/release/fluxmq}
 parts=${PARTS:-members commits load}
 syncs=${SYNCS:-synced unsynced}
 rounds=${ROUNDS:-3}
+brokers=${BROKERS:-fluxmq kafka}
 port=${PORT:-9392}
 members=${MEMBERS:-1000}
 groups=${GROUPS_COUNT:-10000}
@@ -31,7 +33,7 @@ rate=${RATE:-10000}
 seconds=${SECONDS_EACH:-15}
 commits=${COMMITS:-1000000}
 out=$root/target/compare-groups
-[[ -x $binary ]] || { echo "no binary at $binary: cargo build --release" >&2; exit 2; }
+[[ $brokers == kafka || -x $binary ]] || { echo "no binary at $binary: cargo build --release" >&2; exit 2; }
 (cd "$root" && cargo build --quiet --profile bench -p fluxmq-benches --bin groups)
 generator=$root/target/release/groups
 ulimit -n 8192
@@ -103,7 +105,7 @@ measure_load() { # NAME
     fresh "$1" unsynced
     generate mode=fill groups="$groups" commits="$commits" >/dev/null
     stop
-    bytes=$(cat "$out/$1"/{,data/}__consumer_offsets-*/*.log 2>/dev/null | wc -c)
+    bytes=$(find "$out/$1" -path '*/__consumer_offsets-*' -name '*.log' -printf '%s\n' | awk '{n += $1} END {print n + 0}')
     since=$(date +%s%3N)
     pid= generate mode=answer groups="$groups" commits="$commits" since="$since" >"$out/answer.txt" &
     local answer=$!
@@ -117,7 +119,8 @@ measure_load() { # NAME
 }
 
 for round in $(seq "$rounds"); do
-    if ((round % 2)); then order="fluxmq kafka"; else order="kafka fluxmq"; fi
+    order=$brokers
+    ((round % 2)) || order=$(tr ' ' '\n' <<<"$brokers" | tac | tr '\n' ' ')
     for sync in $syncs; do
         [[ $parts == *members* || $parts == *commits* ]] || break
         for name in $order; do

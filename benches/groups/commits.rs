@@ -9,54 +9,80 @@ use fluxmq_protocol::messages::offset_commit_request::{
 };
 use fluxmq_protocol::messages::{GroupId, OffsetCommitRequest, TopicName};
 
-use crate::wire::{COORDINATOR_NOT_THERE, Connections, PATIENCE, frame, group, response, set_up};
+use crate::load;
+use crate::wire::{Connections, PATIENCE, frame, group, response, set_up};
 use crate::{Figures, Options};
 
 /// The topic that is committed for.
 pub(crate) const TOPIC: &str = "committed";
 
-/// A group's name by its number.
-pub(crate) fn group_name(options: &Options, number: u64) -> String {
-    format!("{}-{number}", options.get("prefix", "group".to_owned()))
+/// A group's id by its number.
+pub(crate) fn group_id(options: &Options, number: usize) -> GroupId {
+    group(&format!("{}-{number}", options.get("prefix", "group".to_owned())))
 }
 
-/// Commits under way, each with the moment from which it counts, in order by connection.
+/// Commits under way. A group's all go over one connection, so that they are handled in the order of their offsets.
 pub(crate) struct Committer {
-    /// By number.
-    names: Vec<GroupId>,
     connections: Connections,
-    under_way: Vec<VecDeque<(u64, Instant)>>,
-    groups: u64,
+    groups: Vec<Group>,
+    /// By connection: the next of its groups, counting on from the last round.
+    next: Vec<usize>,
+    /// By connection: the moments from which those sent count.
+    under_way: Vec<VecDeque<Instant>>,
     /// By commit: how long until its answer.
-    pub(crate) latencies: Vec<Duration>,
+    latencies: Vec<Duration>,
     answered: u64,
 }
 
+struct Group {
+    id: GroupId,
+    next_offset: i64,
+}
+
 impl Committer {
-    /// Connects, and waits for the coordinator.
+    /// Connects, and waits until the coordinator knows all of the groups.
     pub(crate) fn new(options: &Options) -> Committer {
         set_up(&options.bootstrap(), TOPIC, 1);
+        load::until_loaded(options, |_, _| ());
         let connections = Connections::open(&options.bootstrap(), options.get("connections", 64));
         let under_way = (0..connections.len()).map(|_| VecDeque::new()).collect();
-        let groups = options.get("groups", 10_000);
-        let names = (0..groups).map(|number| group(&group_name(options, number))).collect();
-        Committer { names, connections, under_way, groups, latencies: Vec::new(), answered: 0 }
+        let groups =
+            (0..options.groups()).map(|number| Group { id: group_id(options, number), next_offset: 0 });
+        Committer {
+            groups: groups.collect(),
+            next: vec![0; connections.len()],
+            connections,
+            under_way,
+            latencies: Vec::new(),
+            answered: 0,
+        }
     }
 
-    fn send(&mut self, at: usize, number: u64, counts_from: Instant) {
+    fn send(&mut self, number: usize, counts_from: Instant) {
+        let group = &mut self.groups[number];
         let partition = OffsetCommitRequestPartition::default()
-            .with_committed_offset((number / self.groups) as i64)
+            .with_committed_offset(group.next_offset)
             .with_committed_leader_epoch(0)
             .with_committed_metadata(Some(StrBytes::default()));
         let topic = OffsetCommitRequestTopic::default()
             .with_name(TopicName(StrBytes::from_static_str(TOPIC)))
             .with_partitions(vec![partition]);
         let request = OffsetCommitRequest::default()
-            .with_group_id(self.names[(number % self.groups) as usize].clone())
+            .with_group_id(group.id.clone())
             .with_generation_id_or_member_epoch(-1)
             .with_topics(vec![topic]);
+        group.next_offset += 1;
+        let at = number % self.connections.len();
         self.connections.send(at, &frame(8, &request));
-        self.under_way[at].push_back((number, counts_from));
+        self.under_way[at].push_back(counts_from);
+    }
+
+    /// Sends the next commit of a connection, for its groups in turn.
+    fn send_next(&mut self, at: usize) {
+        let groups = (self.groups.len() - at).div_ceil(self.connections.len());
+        let number = at + self.next[at] % groups * self.connections.len();
+        self.next[at] += 1;
+        self.send(number, Instant::now());
     }
 
     /// Takes the answers that have come; returns the connections that they came on.
@@ -65,13 +91,9 @@ impl Committer {
         let now = Instant::now();
         let mut answered = Vec::with_capacity(frames.len());
         for (at, answer) in frames {
-            let error = response::<OffsetCommitRequest>(8, answer).topics[0].partitions[0].error_code;
-            let (number, counts_from) = self.under_way[at].pop_front().expect("an answer to a commit");
-            if COORDINATOR_NOT_THERE.contains(&error) {
-                self.send(at, number, counts_from);
-                continue;
-            }
-            assert_eq!(error, 0, "commit {number}");
+            let answer = response::<OffsetCommitRequest>(8, answer);
+            assert_eq!(answer.topics[0].partitions[0].error_code, 0, "a commit was refused");
+            let counts_from = self.under_way[at].pop_front().expect("an answer to a commit");
             self.latencies.push(now - counts_from);
             self.answered += 1;
             answered.push(at);
@@ -79,53 +101,60 @@ impl Committer {
         answered
     }
 
+    fn is_idle(&self) -> bool {
+        self.under_way.iter().all(VecDeque::is_empty)
+    }
+
     fn drain(&mut self) {
         let deadline = Instant::now() + PATIENCE;
-        while self.under_way.iter().any(|commits| !commits.is_empty()) {
+        while !self.is_idle() {
             assert!(Instant::now() < deadline, "commits without an answer");
             self.receive(deadline);
         }
     }
 
-    /// Commits `from`, `from + 1`, ... with `depth` under way on each connection, while `go_on` says so.
-    pub(crate) fn closed(&mut self, from: u64, depth: usize, mut go_on: impl FnMut(u64) -> bool) -> u64 {
-        let mut next = from;
-        for at in (0..self.connections.len()).cycle().take(self.connections.len() * depth) {
-            if go_on(next) {
-                self.send(at, next, Instant::now());
-                next += 1;
-            }
-        }
-        while self.under_way.iter().any(|commits| !commits.is_empty()) {
-            for at in self.receive(Instant::now() + PATIENCE) {
-                if go_on(next) {
-                    self.send(at, next, Instant::now());
-                    next += 1;
+    /// Commits with `depth` under way on each connection, while `go_on` says so of a connection and how many it sent.
+    fn closed(&mut self, depth: usize, mut go_on: impl FnMut(usize, usize) -> bool) {
+        for _ in 0..depth {
+            for at in 0..self.connections.len() {
+                if go_on(at, self.next[at]) {
+                    self.send_next(at);
                 }
             }
         }
-        next
+        while !self.is_idle() {
+            for at in self.receive(Instant::now() + PATIENCE) {
+                if go_on(at, self.next[at]) {
+                    self.send_next(at);
+                }
+            }
+        }
     }
 
-    /// For so long, from a first number; returns the next one.
-    fn closed_for(&mut self, from: u64, depth: usize, duration: Duration) -> u64 {
+    fn closed_for(&mut self, depth: usize, duration: Duration) {
         let end = Instant::now() + duration;
-        self.closed(from, depth, |_| Instant::now() < end)
+        self.closed(depth, |_, _| Instant::now() < end);
+    }
+
+    /// Every group commits so many times.
+    pub(crate) fn rounds(&mut self, rounds: usize, depth: usize) {
+        let (groups, connections) = (self.groups.len(), self.connections.len());
+        let wanted = |at: usize| (groups - at).div_ceil(connections) * rounds;
+        let before = self.next.clone();
+        self.closed(depth, |at, sent| sent - before[at] < wanted(at));
     }
 }
 
 /// What the coordinator remembers of a group, by the process's memory before and after each has committed once.
-fn first_commits(committer: &mut Committer, options: &Options, figures: &mut Figures) -> u64 {
+fn first_commits(committer: &mut Committer, options: &Options, figures: &mut Figures) {
     let broker = options.broker();
     let before = broker.rss_kb();
-    let groups = committer.groups;
-    let next = committer.closed(0, 4, |number| number < groups);
+    committer.rounds(1, 4);
     std::thread::sleep(Duration::from_millis(500));
     let after = broker.rss_kb();
     figures.add("rss_before_kb", before);
     figures.add("rss_kb", after);
-    figures.add("bytes_per_group", after.saturating_sub(before) * 1024 / groups);
-    next
+    figures.add("bytes_per_group", after.saturating_sub(before) * 1024 / committer.groups.len() as u64);
 }
 
 fn latencies(committer: &mut Committer, figures: &mut Figures) {
@@ -142,8 +171,8 @@ fn latencies(committer: &mut Committer, figures: &mut Figures) {
 pub(crate) fn at_a_rate(options: &Options, figures: &mut Figures) {
     let mut committer = Committer::new(options);
     let (rate, seconds): (f64, f64) = (options.get("rate", 10_000.0), options.get("seconds", 20.0));
-    let mut number = first_commits(&mut committer, options, figures);
-    number = committer.closed_for(number, 1, Duration::from_secs_f64(options.get("warmup", 3.0)));
+    first_commits(&mut committer, options, figures);
+    committer.closed_for(1, Duration::from_secs_f64(options.get("warmup", 3.0)));
     committer.latencies.clear();
     let (broker, started) = (options.broker(), Instant::now());
     let (cpu_s, before) = (broker.cpu_s(), committer.answered);
@@ -152,9 +181,8 @@ pub(crate) fn at_a_rate(options: &Options, figures: &mut Figures) {
     let mut sent = 0;
     while sent < wanted {
         while sent < wanted && due(sent) <= Instant::now() {
-            let at = (number as usize) % committer.connections.len();
-            committer.send(at, number, due(sent));
-            (number, sent) = (number + 1, sent + 1);
+            committer.send(sent as usize % committer.groups.len(), due(sent));
+            sent += 1;
         }
         committer.receive(due(sent));
     }
@@ -172,11 +200,11 @@ pub(crate) fn at_a_rate(options: &Options, figures: &mut Figures) {
 pub(crate) fn closed_loop(options: &Options, figures: &mut Figures) {
     let mut committer = Committer::new(options);
     let depth = options.get("depth", 1);
-    let number = committer.closed_for(0, depth, Duration::from_secs_f64(options.get("warmup", 3.0)));
+    committer.closed_for(depth, Duration::from_secs_f64(options.get("warmup", 3.0)));
     committer.latencies.clear();
     let (broker, started, before) = (options.broker(), Instant::now(), committer.answered);
     let cpu_s = broker.cpu_s();
-    committer.closed_for(number, depth, Duration::from_secs_f64(options.get("seconds", 10.0)));
+    committer.closed_for(depth, Duration::from_secs_f64(options.get("seconds", 10.0)));
     let (elapsed, answered) = (started.elapsed().as_secs_f64(), committer.answered - before);
     let cpu_s = broker.cpu_s() - cpu_s;
     figures.add_decimals("commits_per_s", answered as f64 / elapsed);

@@ -46,6 +46,10 @@ impl Options {
         Duration::from_millis(self.get("heartbeat_ms", 1000))
     }
 
+    fn groups(&self) -> usize {
+        self.get("groups", 10_000)
+    }
+
     fn broker(&self) -> BrokerProcess {
         BrokerProcess(self.get("pid", 0))
     }
