@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from harness.broker import Broker
+from harness.committers import Committers, committed
 from harness.ledger import Account, LedgerProducer, account, read_partition
 from harness.power import Disk, no_background_writeback
 
@@ -155,3 +156,53 @@ def test_topics_are_as_they_were_answered(tmp_path, full):
             disk.discard()
             if after is not None:
                 after.discard()
+
+
+def groups_cut(tmp_path, topic, policy: str, round_: int) -> tuple[int, int]:
+    """Groups commit, the power goes, the copy is recovered: how many group-partitions there were, and how many have lost a
+    commit that was acknowledged. Fails where one shows a commit that was never sent."""
+    disk = Disk.create(tmp_path / "disk.img", tmp_path / "disk")
+    after = committers = None
+    try:
+        with no_background_writeback(), \
+                Broker(tmp_path / "disk" / "data", overrides={"log.flush.policy": policy}, log=tmp_path / "before.log").start() as broker:
+            admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2})
+            admin.create_topics([NewTopic(topic, 4, 1)])[topic].result(20)
+            committers = Committers(broker.bootstrap, topic, 4)
+            wait_until(committers.all_commit)
+            time.sleep(random.uniform(0.2, 1.5))
+            broker.freeze()
+            # Answers that were sent before may be on their way still.
+            time.sleep(0.5)
+            committers.end()
+            after = disk.cut(tmp_path / "after.img", tmp_path / "after")
+        disk.discard()
+        with Broker(tmp_path / "after" / "data", log=tmp_path / "after.log").start() as recovered:
+            lost = 0
+            for (group, partition), offset in committers.acknowledged.items():
+                found = committed(recovered.bootstrap, group, topic, [partition])[partition]
+                sent = committers.sent[group, partition]
+                lost += found < offset
+                assert found <= sent, f"{group}, partition {partition}: {found} was never sent, {sent} was the last"
+            print(f"policy {policy}, cut {round_ + 1}: {sum(committers.acknowledged.values())} commits acknowledged, "
+                  f"{len(committers.acknowledged)} groups and partitions, {lost} lost some")
+            return len(committers.acknowledged), lost
+    finally:
+        if committers is not None:
+            committers.end()
+        disk.discard()
+        if after is not None:
+            after.discard()
+
+
+@pytest.mark.timeout(900)
+def test_acknowledged_commits_are_kept(tmp_path, topic, full):
+    for round_ in range(20 if full else 2):
+        checked, lost = groups_cut(tmp_path, topic, "acks", round_)
+        assert checked >= 12 and lost == 0
+
+
+def test_never_policy_loses_commits(tmp_path, topic):
+    """Shows that the test above can fail."""
+    _, lost = groups_cut(tmp_path, topic, "never", 0)
+    assert lost > 0
