@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use tempfile::TempDir;
 
-use crate::config::{BrokerConfig, ConfigFault, Notice, NoticeLevel, Origin, Settings};
+use crate::config::{BrokerConfig, ConfigFault, Origin, Settings};
 use crate::config::{environment, listeners, properties};
 
 /// A Kafka-wire-compatible log broker.
@@ -46,7 +46,7 @@ pub struct Cli {
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
 
-    /// Accepted for compatibility; consumer groups are not served yet.
+    /// Accepted for compatibility; consumer groups are always served.
     #[arg(long)]
     pub enable_consumer_groups: bool,
 
@@ -100,12 +100,7 @@ impl Cli {
             settings.set("log.flush.policy", "never", Origin::Flag("--ephemeral"));
         }
         self.add_flags(&mut settings)?;
-        let mut config = BrokerConfig::from_settings(settings)?;
-        if self.enable_consumer_groups {
-            let text = "--enable-consumer-groups: consumer groups are not served yet".to_owned();
-            config.notices.push(Notice { level: NoticeLevel::Warn, text });
-        }
-        Ok(Launch { config, temporary })
+        Ok(Launch { config: BrokerConfig::from_settings(settings)?, temporary })
     }
 
     fn add_flags(&self, settings: &mut Settings) -> Result<(), ConfigFault> {
@@ -188,8 +183,7 @@ mod tests {
         let args = ["--port", "9092", "--enable-consumer-groups", "--log-level", "info"];
         let config = launch(&args, &[]).unwrap().config;
         assert_eq!(config.listeners[0].port, 9092);
-        assert_eq!(config.notices.len(), 1);
-        assert!(config.notices[0].text.contains("not served yet"));
+        assert_eq!(config.notices, []);
     }
 
     #[test]

@@ -135,6 +135,7 @@ impl BrokerConfig {
         reader.read_all(&mut notices)?;
         reader.clamp_replicas(&mut notices);
         reader.refuse_what_is_not_served()?;
+        reader.check_groups()?;
         let listeners = reader.listeners()?;
         warn_of_unreachable(&listeners, &mut notices);
         let topic_defaults = reader.topic_defaults()?;

@@ -242,7 +242,7 @@ impl Reader {
         self.fault_allowing(name, reason, &allowed)
     }
 
-    fn fault_allowing(&self, name: &str, reason: &str, allowed: &str) -> ConfigFault {
+    pub(super) fn fault_allowing(&self, name: &str, reason: &str, allowed: &str) -> ConfigFault {
         let key = broker_keys().get(name);
         let hidden = key.is_some_and(|key| key.kind == ConfigType::Password);
         let (value, origin) = match self.settings.get(name) {
@@ -292,7 +292,7 @@ impl Reader {
         }
     }
 
-    fn list(&self, name: &str) -> Vec<String> {
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
         match self.values.get(name) {
             Some(Value::List(items)) => items.clone(),
             Some(Value::Null) => Vec::new(),

@@ -8,6 +8,7 @@ use fluxmq_storage::codec::Codec;
 
 use crate::config::BrokerConfig;
 use crate::config::definition::broker_keys;
+use crate::config::groups::CONSUMER_ASSIGNORS;
 
 const MS_PER_MINUTE: i64 = 60_000;
 
@@ -46,11 +47,10 @@ pub fn machine_config(config: &BrokerConfig) -> GroupCoordinatorConfig {
     let number = |key| number(config, key);
     let setting = |key| int(number(key));
     let list = |key| text(config, key).split(',').map(|item| item.trim().to_owned()).collect::<Vec<_>>();
-    // A list of Java classes would be another way to name the same two.
-    let assignors = list("group.consumer.assignors").into_iter().filter_map(|name| match name.as_str() {
-        "uniform" | "org.apache.kafka.coordinator.group.assignor.UniformAssignor" => Some(Assignor::Uniform),
-        "range" | "org.apache.kafka.coordinator.group.assignor.RangeAssignor" => Some(Assignor::Range),
-        _ => None,
+    // Names that mean nothing were refused when the configuration was read.
+    let assignors = list("group.consumer.assignors").into_iter().filter_map(|name| {
+        let names = CONSUMER_ASSIGNORS.iter().find(|names| names.contains(&name.as_str()))?;
+        Assignor::from_name(names[0])
     });
     GroupCoordinatorConfig {
         group_min_session_timeout_ms: setting("group.min.session.timeout.ms"),
