@@ -3,9 +3,10 @@
 //! This broker coordinates every group. The topic of the groups is made when a client first asks, and the answer waits
 //! for it; Kafka answers COORDINATOR_NOT_AVAILABLE meanwhile.
 //!
-//! Deliberately not here: transactions and share groups. A transactional id is answered with UNSUPPORTED_VERSION and
-//! the reason, which a producer takes for final; with COORDINATOR_NOT_AVAILABLE it would ask again until its time is
-//! up. A share key is INVALID_REQUEST, as in Kafka for what is no share key.
+//! Deliberately not here: transactions and share groups. A transactional id is refused with the reason and a code that
+//! the producer takes for final, where it would ask again until its time is up on others: UNSUPPORTED_VERSION for
+//! those that send v4 and later; before, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, the one code that librdkafka gives up
+//! on. A share key is INVALID_REQUEST, as in Kafka for what is no share key.
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ const TRANSACTION: i8 = 1;
 const SHARE: i8 = 2;
 /// The first version with many keys.
 const FIRST_VERSION_WITH_KEYS: i16 = 4;
+const NO_TRANSACTIONS: &str = "Transactions are not served by this broker yet.";
 /// What Kafka's old answers say beside the code 0.
 const NO_ERROR_TEXT: &str = "NONE";
 
@@ -38,10 +40,10 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
             Ok(false) => return make_topic(context, request),
             Err(code) => Err(ApiError::bare(code)),
         },
-        TRANSACTION => Err(ApiError::new(
-            ErrorCode::UnsupportedVersion,
-            "Transactions are not served by this broker yet.",
-        )),
+        TRANSACTION if context.api_version < FIRST_VERSION_WITH_KEYS => {
+            Err(ApiError::new(ErrorCode::TransactionalIdAuthorizationFailed, NO_TRANSACTIONS))
+        }
+        TRANSACTION => Err(ApiError::new(ErrorCode::UnsupportedVersion, NO_TRANSACTIONS)),
         SHARE => Err(ApiError::bare(ErrorCode::InvalidRequest)),
         other => {
             let message = format!("Unknown coordinator type received: {other}");

@@ -2,8 +2,7 @@
 //!
 //! An idempotent producer always gets a new id with epoch 0, whatever it had before, as in Kafka. Deliberately not
 //! here: transactions. A transactional id is checked as Kafka checks it and then answered with NOT_COORDINATOR, as by
-//! a Kafka broker that does not host the id's coordinator; FindCoordinator is not listed, so stock clients stop
-//! before.
+//! a Kafka broker that does not host the id's coordinator; FindCoordinator refuses stock clients before.
 
 use bytes::Bytes;
 use fluxmq_protocol::ErrorCode;
