@@ -391,3 +391,20 @@ fn timers_fire_when_they_are_due() {
     });
     fixture.close();
 }
+
+#[test]
+fn an_offline_directory_ends_the_timers() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::open(dir.path());
+    fixture.make_topic();
+    let shards = fixture.groups.current().unwrap();
+    let slot = shards.slot(0).unwrap();
+    assert_ne!(slot.deadline(), shards::NO_DEADLINE);
+    slot.partition.storage_failed(&"a failed write, made by a test");
+    fixture.clock.set_monotonic(slot.deadline());
+    assert_eq!(
+        fixture.groups.turn_at(0, |shard, turn| shard.fire_next(turn)).map(|_| ()),
+        Err(ErrorCode::NotCoordinator)
+    );
+    assert_eq!(slot.deadline(), shards::NO_DEADLINE);
+}

@@ -102,6 +102,8 @@ impl GroupCoordinator {
     ) -> Result<Answered<T>, ErrorCode> {
         let slot = shards.slot(index).ok_or(ErrorCode::NotCoordinator)?;
         if slot.partition.is_offline() {
+            // Until a restart, so the timers have an end too.
+            slot.set_deadline(None);
             return Err(ErrorCode::NotCoordinator);
         }
         let mut inner = slot.inner.lock();
