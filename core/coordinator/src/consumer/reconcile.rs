@@ -79,7 +79,10 @@ impl Step<'_> {
             .iter()
             .map(|(topic_id, partitions)| (*topic_id, partitions.clone()))
             .partition(|(topic_id, _)| self.subscribes_to(*topic_id));
-        if dropped.is_empty() {
+        // As Kafka, which writes a record of a member that has just dropped its last topic even if it owned nothing.
+        let subscribes_to_nothing =
+            self.subscribed.is_empty() && member.partitions_pending_revocation.is_empty();
+        if dropped.is_empty() && !subscribes_to_nothing {
             return None;
         }
         let mut next = member.clone();
@@ -89,7 +92,7 @@ impl Step<'_> {
         for (topic_id, partitions) in dropped {
             revoking.entry(topic_id).or_default().extend(partitions);
         }
-        if self.owns_any(&revoking) {
+        if !revoking.is_empty() && self.owns_any(&revoking) {
             next.state = MemberState::UnrevokedPartitions;
             next.partitions_pending_revocation = Arc::new(revoking);
         }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod describe;
 mod epochs;
+mod kafka_cases;
 mod members;
 mod offsets;
 mod reconcile;
