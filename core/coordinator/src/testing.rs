@@ -117,7 +117,7 @@ impl Driver {
         {
             self.set_monotonic(deadline_ms.max(self.now.monotonic_ms));
             self.turn(|shard, turn| {
-                assert!(shard.fire_next(turn), "a deadline that is due and does nothing")
+                assert!(shard.fire_next(turn), "a deadline that is due and does nothing");
             });
         }
         self.set_monotonic(end_ms);

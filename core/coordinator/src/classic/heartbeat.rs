@@ -22,6 +22,9 @@ impl GroupShard {
         if request.group_id.is_empty() {
             return Err(ErrorCode::InvalidGroupId);
         }
+        if self.is_consumer_group(&request.group_id) {
+            return self.classic_heartbeat_to_consumer_group(turn, request);
+        }
         let (group, mut work) =
             self.classic_group(turn, &request.group_id).ok_or(ErrorCode::UnknownMemberId)?;
         group.validate_member(&request.member_id, request.group_instance_id.as_ref())?;

@@ -45,8 +45,7 @@ impl GroupShard {
         let answer = match self.check_join(turn, &join) {
             Ok(()) => match self.classic_group(turn, &request.group_id) {
                 Some((group, mut work)) => work.join(group, &join),
-                // A consumer group. Its members may speak this protocol only once they are migrated.
-                None => Some(join_error(&StrBytes::default(), ErrorCode::InconsistentGroupProtocol)),
+                None => Some(self.classic_join_to_consumer_group(turn, requester, &request)),
             },
             Err(error) => Some(join_error(&request.member_id, error)),
         };
@@ -56,7 +55,8 @@ impl GroupShard {
         }
     }
 
-    /// What is checked before the group is looked at. Makes the group if there is none, with a record that says so.
+    /// What is checked before the group is looked at. Makes the group if there is none, or a consumer group without
+    /// members, with a record that says so.
     fn check_join(&mut self, turn: &mut Turn<'_>, join: &Join<'_>) -> Result<(), ErrorCode> {
         let request = join.request;
         let session_timeouts_ms =
@@ -67,9 +67,11 @@ impl GroupShard {
         if !session_timeouts_ms.contains(&request.session_timeout_ms) {
             return Err(ErrorCode::InvalidSessionTimeout);
         }
-        if self.groups.contains_key(&request.group_id.0) {
-            return Ok(());
-        }
+        let empty_consumer_group = match self.groups.get(&request.group_id.0) {
+            Some(Group::Consumer(group)) if group.is_empty() => Some(group),
+            Some(_) => return Ok(()),
+            None => None,
+        };
         if !request.member_id.is_empty() {
             return Err(ErrorCode::UnknownMemberId);
         }
@@ -79,6 +81,9 @@ impl GroupShard {
         let record = group.to_record(|member| member.assignment.clone());
         if size_bytes(&record) > self.config.max_record_bytes {
             return Err(ErrorCode::UnknownServerError);
+        }
+        if let Some(group) = empty_consumer_group {
+            group.create_group_tombstones(&mut turn.records);
         }
         turn.records.push(record);
         self.groups.insert(group_id, Group::Classic(group));

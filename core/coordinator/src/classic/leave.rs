@@ -34,9 +34,12 @@ impl GroupShard {
                 &one[..]
             }
         };
-        let members = match self.classic_group(turn, &request.group_id) {
-            Some((group, mut work)) => work.leave(group, leaving),
-            None => leaving.iter().map(|member| left(member, ErrorCode::UnknownMemberId)).collect(),
+        let members = if self.is_consumer_group(&request.group_id) {
+            self.classic_leave_to_consumer_group(turn, &request.group_id, leaving)
+        } else if let Some((group, mut work)) = self.classic_group(turn, &request.group_id) {
+            work.leave(group, leaving)
+        } else {
+            leaving.iter().map(|member| left(member, ErrorCode::UnknownMemberId)).collect()
         };
         if requester.api_version >= FIRST_VERSION_OF_MANY {
             return LeaveGroupResponse::default().with_members(members);

@@ -10,6 +10,7 @@ mod java_order;
 mod join;
 mod leave;
 mod member;
+mod migrate;
 mod offsets;
 mod rebalance;
 mod record;
@@ -18,3 +19,4 @@ mod sync;
 
 pub use self::group::{ClassicGroup, ClassicGroupState};
 pub use self::member::ClassicGroupMember;
+pub(crate) use self::member::Protocol;

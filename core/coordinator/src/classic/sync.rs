@@ -46,6 +46,11 @@ impl GroupShard {
         if request.group_id.is_empty() {
             return Err(ErrorCode::InvalidGroupId);
         }
+        if self.is_consumer_group(&request.group_id) {
+            let response = self.classic_sync_to_consumer_group(turn, &request)?;
+            turn.reply_sync(token, response);
+            return Ok(());
+        }
         let (group, mut work) =
             self.classic_group(turn, &request.group_id).ok_or(ErrorCode::UnknownMemberId)?;
         group.validate_sync(&request)?;

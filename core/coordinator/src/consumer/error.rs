@@ -19,6 +19,8 @@ pub(crate) enum ConsumerGroupError {
     ConsumerGroupNotFound(StrBytes),
     #[error("Group {0} is not a consumer group.")]
     NotAConsumerGroup(StrBytes),
+    #[error("Cannot upgrade classic group {group_id} to consumer group because {reason}.")]
+    CannotUpgrade { group_id: StrBytes, reason: &'static str },
     #[error("The consumer group has reached its maximum capacity of {0} members.")]
     GroupMaxSizeReached(i32),
     #[error("Member {member_id} is not a member of group {group_id}.")]
@@ -59,9 +61,10 @@ impl ConsumerGroupError {
             Self::InvalidRequest(_) => ErrorCode::InvalidRequest,
             Self::UnsupportedAssignor { .. } => ErrorCode::UnsupportedAssignor,
             Self::InvalidRegularExpression { .. } => ErrorCode::InvalidRegularExpression,
-            Self::GroupNotFound(_) | Self::ConsumerGroupNotFound(_) | Self::NotAConsumerGroup(_) => {
-                ErrorCode::GroupIdNotFound
-            }
+            Self::GroupNotFound(_)
+            | Self::ConsumerGroupNotFound(_)
+            | Self::NotAConsumerGroup(_)
+            | Self::CannotUpgrade { .. } => ErrorCode::GroupIdNotFound,
             Self::GroupMaxSizeReached(_) => ErrorCode::GroupMaxSizeReached,
             Self::UnknownMember { .. } | Self::UnknownInstance(_) => ErrorCode::UnknownMemberId,
             Self::UnreleasedInstance { .. } => ErrorCode::UnreleasedInstanceId,

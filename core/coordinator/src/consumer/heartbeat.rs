@@ -55,9 +55,8 @@ impl GroupShard {
         let created;
         let group = match self.groups.get(&request.group_id.0) {
             Some(Group::Consumer(group)) => group,
-            Some(Group::Classic(classic)) if joins && classic.is_empty() => {
-                classic.create_group_tombstones(&mut turn.records);
-                created = ConsumerGroup::new(owned(&request.group_id));
+            Some(Group::Classic(classic)) if joins => {
+                created = self.consumer_group_from(turn, classic)?;
                 &created
             }
             Some(Group::Classic(_)) => {
@@ -101,6 +100,7 @@ impl GroupShard {
         let session = Timer::ConsumerSession(group_id.clone(), member.member_id.clone());
         self.timers.schedule(session, turn.now.monotonic_ms + session_ms);
         self.after_advance(turn, &group_id, &advanced);
+        self.leave_classic_group(turn, &group_id);
 
         let is_full_request = request.rebalance_timeout_ms != -1
             && (request.subscribed_topic_names.is_some() || request.subscribed_topic_regex.is_some())

@@ -64,6 +64,10 @@ impl GroupShard {
         if members.is_empty() {
             return;
         }
+        if let Some(downgrade) = self.downgrade_without(turn, group, members) {
+            self.downgrade(turn, downgrade);
+            return;
+        }
         remove_members(&self.config, turn, group, members);
         for member in members {
             self.cancel_consumer_timers(group_id, &member.member_id);

@@ -6,7 +6,9 @@
 
 mod advance;
 mod check;
+mod classic_member;
 mod describe;
+mod downgrade;
 mod error;
 mod group;
 mod heartbeat;
@@ -23,6 +25,7 @@ mod subscriptions;
 mod target_assignment;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 pub use group::{ConsumerGroup, ConsumerGroupState};
 pub(crate) use offsets::CommitPartitionValidator;

@@ -5,6 +5,7 @@ mod describe;
 mod epochs;
 mod kafka_cases;
 mod members;
+mod migration;
 mod offsets;
 mod reconcile;
 mod records;
