@@ -6,6 +6,8 @@ mod fetch;
 #[cfg(test)]
 mod member_tests;
 #[cfg(test)]
+mod mixed_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod requests;

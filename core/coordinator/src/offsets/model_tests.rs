@@ -135,13 +135,13 @@ impl Run {
         }
     }
 
-    fn apply(&mut self, operation: Operation) {
-        match operation {
-            Operation::Commit { group: number, generation, version, retention_ms, partitions } => {
-                self.commit(&group(number), generation, version, retention_ms, &partitions);
+    fn apply(&mut self, operation: &Operation) {
+        match *operation {
+            Operation::Commit { group: number, generation, version, retention_ms, ref partitions } => {
+                self.commit(&group(number), generation, version, retention_ms, partitions);
             }
-            Operation::DeleteOffsets { group: number, partitions } => {
-                self.delete_offsets(&group(number), &partitions);
+            Operation::DeleteOffsets { group: number, ref partitions } => {
+                self.delete_offsets(&group(number), partitions);
             }
             Operation::DeleteGroup { group: number } => {
                 let id = GroupId(text(&group(number)));
@@ -284,7 +284,7 @@ proptest! {
     fn shard_model_and_log_agree(operations in prop::collection::vec(operation(), 1..60)) {
         let mut run = Run::new();
         for operation in operations {
-            run.apply(operation);
+            run.apply(&operation);
             run.check();
         }
     }
