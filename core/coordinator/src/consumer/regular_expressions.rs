@@ -77,10 +77,8 @@ impl Refresh<'_> {
             turn.records.push(records::regular_expression_tombstone(&self.group.group_id, old));
             subscriptions.to_mut().set_resolved(old, None);
         }
-        Ok(match new {
-            Some(new) => subscriptions.resolved().contains_key(new),
-            None => old.is_some(),
-        })
+        // Kafka waits for what a new expression matches, and forgets then that the old one matched something.
+        Ok(old.is_some() || new.is_some_and(|new| subscriptions.resolved().contains_key(new)))
     }
 
     /// Whether all expressions are to be looked at: topics changed, or it is long ago.

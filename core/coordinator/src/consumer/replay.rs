@@ -23,16 +23,21 @@ impl GroupShard {
     /// Does what a record of a consumer group says. Records of other kinds are none of its business.
     pub(crate) fn replay_consumer_group(&mut self, _now: Now, record: GroupRecord) {
         let Some((group_id, is_tombstone)) = group_of(&record) else { return };
-        if let (GroupRecord::ConsumerGroupMetadata(_, None), Some(Group::Consumer(_))) =
-            (&record, self.groups.get(group_id))
-        {
-            self.groups.remove(group_id);
+        if matches!(record, GroupRecord::ConsumerGroupMetadata(_, None)) {
+            // Of a group whose records were compacted away, offsets may have made a classic group without members.
+            let is_deleted = match self.groups.get(group_id) {
+                Some(Group::Classic(group)) => group.is_empty() && group.protocol_type().is_none(),
+                _ => true,
+            };
+            if is_deleted {
+                self.groups.remove(group_id);
+            }
             return;
         }
         match self.groups.get_mut(group_id) {
             Some(Group::Consumer(group)) => group.replay(record),
             _ if is_tombstone => {}
-            // Offsets that were read before make a classic group without members.
+            // A classic group that only offsets have made gives way.
             _ => {
                 let group_id = group_id.clone();
                 let mut group = ConsumerGroup::new(group_id.clone());

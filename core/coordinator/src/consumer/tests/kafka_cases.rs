@@ -17,7 +17,7 @@ const CASES: &str = include_str!("../../../tests/data/consumer_groups.txt");
 type Words<'a> = SplitWhitespace<'a>;
 
 /// A list in brackets; none for a dash.
-fn list<'a>(word: &'a str, separator: char) -> Option<Vec<&'a str>> {
+fn list(word: &str, separator: char) -> Option<Vec<&str>> {
     let inner = word.strip_prefix('[')?.strip_suffix(']').expect("a list ends");
     Some(inner.split(separator).filter(|item| !item.is_empty()).collect())
 }

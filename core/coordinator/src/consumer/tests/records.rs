@@ -3,7 +3,7 @@
 use fluxmq_protocol::group_records::{
     AssignedTopicPartitions, ConsumerGroupCurrentMemberAssignmentKey,
     ConsumerGroupCurrentMemberAssignmentValue, ConsumerGroupPartitionMetadataKey,
-    ConsumerGroupPartitionMetadataValue,
+    ConsumerGroupPartitionMetadataValue, OffsetCommitKey, OffsetCommitValue,
 };
 
 use super::*;
@@ -102,6 +102,13 @@ fn a_log_may_start_anywhere() {
         let Some(Group::Consumer(group)) = shard.groups.get(GROUP.as_bytes()) else { panic!("no group") };
         assert_eq!(group.group_epoch, fixture.group().group_epoch);
     }
+    // What only offsets have made goes with the group.
+    let commit = OffsetCommitKey { group: text(GROUP), topic: text("foo"), partition: 0 };
+    let mut shard = GroupShard::new(fixture.config.clone().into());
+    shard.replay(fixture.driver.now, GroupRecord::OffsetCommit(commit, Some(OffsetCommitValue::default())));
+    assert_eq!(shard.group_count(), 1);
+    shard.replay(fixture.driver.now, records::group_metadata_tombstone(&text(GROUP)));
+    assert_eq!(shard.group_count(), 0);
     // Tombstones alone make no group.
     let mut shard = GroupShard::new(fixture.config.clone().into());
     let tombstones = log.into_iter().filter(|record| format!("{record:?}").ends_with(", None)"));

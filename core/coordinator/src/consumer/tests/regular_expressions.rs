@@ -87,6 +87,20 @@ fn members_share_an_expression_until_the_last_one_drops_it() {
 }
 
 #[test]
+fn what_an_expression_no_longer_matches_goes_to_others() {
+    let mut fixture = Fixture::new();
+    let mut consumers =
+        [Consumer::join(&mut fixture, "a", &["foo"]), Consumer::join_as(&mut fixture, &matching("b", "foo"))];
+    settle(&mut fixture, &mut consumers);
+    assert_eq!(consumers[1].count(), 1);
+    // The group's topics are the same, and the new expression matches none.
+    let nothing = consumers[1].request().with_subscribed_topic_regex(Some(text("none")));
+    consumers[1].take(&fixture.beat(&nothing));
+    settle(&mut fixture, &mut consumers);
+    assert_eq!(consumers.map(|consumer| consumer.count()), [3, 0]);
+}
+
+#[test]
 fn after_a_restart_expressions_are_looked_at_again() {
     let mut fixture = Fixture::new();
     let mut a = Consumer::join_as(&mut fixture, &matching("a", "ba."));

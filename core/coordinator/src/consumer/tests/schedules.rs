@@ -7,6 +7,7 @@ use super::*;
 use crate::consumer::member::STATIC_LEAVE_EPOCH;
 
 const TOPICS: [&str; 3] = ["foo", "bar", "baz"];
+const REGEXES: [&str; 3] = ["", "ba.", "fo+|bar"];
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -25,10 +26,10 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        3 => (0..4_usize, 1..8_usize).prop_map(|(member, topics)| Step::Join(member, topics)),
+        3 => (0..4_usize, 1..24_usize).prop_map(|(member, topics)| Step::Join(member, topics)),
         8 => (0..4_usize).prop_map(Step::Beat),
         2 => (0..4_usize).prop_map(Step::Lost),
-        2 => (0..4_usize, 1..8_usize).prop_map(|(member, topics)| Step::Subscribe(member, topics)),
+        2 => (0..4_usize, 1..24_usize).prop_map(|(member, topics)| Step::Subscribe(member, topics)),
         1 => (0..4_usize).prop_map(Step::Leave),
         1 => (0..4_usize).prop_map(Step::LeaveForAWhile),
         1 => (0..3_usize, 1..4_i32).prop_map(|(topic, by)| Step::Grow(topic, by)),
@@ -39,8 +40,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-fn subscription(bits: usize) -> Vec<&'static str> {
-    TOPICS.iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0).map(|(_, topic)| *topic).collect()
+/// The topics of the lower three bits, and the regular expression of the upper ones.
+fn subscribed(bits: usize, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatRequest {
+    let topics = TOPICS.iter().enumerate().filter(|(index, _)| bits & (1 << index) != 0);
+    let topics: Vec<_> = topics.map(|(_, topic)| *topic).collect();
+    request
+        .with_subscribed_topic_names(Some(names(&topics)))
+        .with_subscribed_topic_regex(Some(text(REGEXES[bits >> 3])))
+        .with_rebalance_timeout_ms(NEVER_MS)
 }
 
 /// Members 0 and 1 are static.
@@ -76,7 +83,7 @@ impl World {
     fn join(&mut self, member: usize, topics: usize) {
         self.incarnation += 1;
         let id = format!("member-{member}-{}", self.incarnation);
-        let response = self.fixture.beat(&as_member(member, join(&id, &subscription(topics))));
+        let response = self.fixture.beat(&as_member(member, subscribed(topics, join(&id, &[]))));
         if response.error_code == ErrorCode::UnreleasedInstanceId.code() {
             return;
         }
@@ -97,9 +104,7 @@ impl World {
                     self.subscribed[member] = topics;
                 }
                 if !self.is_heard[member] || matches!(step, Step::Subscribe(..)) {
-                    let topics = names(&subscription(self.subscribed[member]));
-                    request = request.with_subscribed_topic_names(Some(topics));
-                    request = request.with_rebalance_timeout_ms(NEVER_MS);
+                    request = subscribed(self.subscribed[member], request);
                 }
                 self.send(member, &request, !matches!(step, Step::Lost(_)));
             }
@@ -162,7 +167,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_members_do_the_group_stays_whole(steps in steps(), interval_ms in prop::sample::select(vec![0, 1_000])) {
