@@ -16,6 +16,8 @@ mod rebalance;
 mod record;
 mod subscription;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 pub use self::group::{ClassicGroup, ClassicGroupState};
 pub use self::member::ClassicGroupMember;
