@@ -3,7 +3,8 @@
 //! `cargo bench -p fluxmq-benches --bench coordination`. Prints the time of a heartbeat of KIP-848 that changes nothing,
 //! of commits of 1 and of 10 partitions, each with its append, under the policies `acks` (whose syncs run beside the
 //! turns) and `never`; then the time that a start takes to read a million committed offsets of 10,000 groups.
-//! `DIR=…` takes another place for the data than the system's temporary directory.
+//! On a machine that does other things the CPU times say more than the clock. `DIR=…` takes another place for the data
+//! than the system's temporary directory.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -72,8 +73,41 @@ fn run_commit(broker: &broker::Broker, request: &OffsetCommitRequest, requester:
     assert_eq!(answered.value.topics[0].partitions[0].error_code, 0);
 }
 
-fn print_turns(what: &str, policy: FlushPolicy, took: Duration) {
-    println!("{what}, {policy:?}: {:.2} µs a turn", took.as_secs_f64() * 1e6 / f64::from(TURNS));
+/// A beginning by the clock, and by the CPU time of this thread and of this process.
+struct Began {
+    at: Instant,
+    thread: Duration,
+    process: Duration,
+}
+
+impl Began {
+    fn now() -> Self {
+        Began { at: Instant::now(), thread: thread_cpu(), process: process_cpu() }
+    }
+}
+
+/// CPU time of this thread: the first number of its schedstat, in nanoseconds.
+fn thread_cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells the run time");
+    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("nanoseconds");
+    Duration::from_nanos(nanos)
+}
+
+/// CPU time of this process, in hundredths of a second.
+fn process_cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/self/stat").expect("Linux tells the run time");
+    let after_name = text.rsplit(") ").next().expect("a name in brackets");
+    let fields = after_name.split(' ').skip(11).take(2);
+    Duration::from_millis(fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)
+}
+
+fn print_turns(what: &str, policy: FlushPolicy, began: &Began) {
+    let micros = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(TURNS);
+    println!(
+        "{what}, {policy:?}: {:.2} µs a turn, {:.2} µs of CPU",
+        micros(began.at.elapsed()),
+        micros(thread_cpu() - began.thread)
+    );
 }
 
 fn turns(policy: FlushPolicy) {
@@ -102,19 +136,19 @@ fn turns(policy: FlushPolicy) {
         .with_member_epoch(epoch)
         .with_subscribed_topic_names(None)
         .with_topic_partitions(None);
-    let began = Instant::now();
+    let began = Began::now();
     for _ in 0..TURNS {
         heartbeat(&again);
     }
-    print_turns("heartbeat of KIP-848", policy, began.elapsed());
+    print_turns("heartbeat of KIP-848", policy, &began);
     for partitions in [1, 10] {
         let requests: Vec<_> = (0..1_000).map(|group| commit(group, 0, partitions, 7)).collect();
         let requester = requester(8);
-        let began = Instant::now();
+        let began = Began::now();
         for turn in 0..TURNS as usize {
             run_commit(broker, &requests[turn % requests.len()], &requester);
         }
-        print_turns(&format!("commit of {partitions}"), policy, began.elapsed());
+        print_turns(&format!("commit of {partitions}"), policy, &began);
     }
     handle.shutdown().expect("the broker stops");
 }
@@ -131,6 +165,7 @@ fn load(partitions: i32) {
         run_commit(handle.broker(), &request, &requester);
     }
     handle.shutdown().expect("the broker stops");
+    let began = Began::now();
     let handle = start(dir.path(), FlushPolicy::Never);
     let groups = &handle.broker().groups;
     while groups.is_loading() {
@@ -138,7 +173,10 @@ fn load(partitions: i32) {
     }
     assert_eq!(groups.group_count(), GROUPS);
     let ms = groups.stats.load_ms.load(Ordering::Relaxed);
-    println!("{OFFSETS} offsets of {GROUPS} groups in {commits} commits: read in {ms} ms");
+    println!(
+        "{OFFSETS} offsets of {GROUPS} groups in {commits} commits: read in {ms} ms, {} ms of CPU for the start",
+        (process_cpu() - began.process).as_millis()
+    );
     handle.shutdown().expect("the broker stops");
 }
 
