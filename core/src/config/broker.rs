@@ -105,7 +105,7 @@ pub struct BrokerConfig {
 
 impl BrokerConfig {
     /// Settings for a broker inside a test: data in `dir`, one listener on a free loopback port, no HTTP server,
-    /// two network threads, no delay of a group's first rebalance, the defaults otherwise.
+    /// two network threads, the defaults otherwise.
     ///
     /// # Panics
     /// Never: these settings are valid.
@@ -117,7 +117,6 @@ impl BrokerConfig {
             ("log.dirs", &dir.to_string_lossy()),
             ("http.listener", ""),
             ("num.network.threads", "2"),
-            ("group.initial.rebalance.delay.ms", "0"),
         ] {
             settings.set(key, text, Origin::Flag("for_tests"));
         }

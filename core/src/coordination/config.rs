@@ -117,9 +117,11 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_kafkas() {
+    fn the_defaults_are_kafkas_but_for_the_wait_before_the_first_rebalance() {
         let defaults = config(&[]);
-        assert_eq!(machine_config(&defaults), GroupCoordinatorConfig::default());
+        let kafkas = GroupCoordinatorConfig::default();
+        let ours = GroupCoordinatorConfig { group_initial_rebalance_delay_ms: 0, ..kafkas };
+        assert_eq!(machine_config(&defaults), ours);
         let driver = CoordinationConfig::of(&defaults);
         assert_eq!((driver.topic_partitions, driver.topic_segment_bytes), (50, 104_857_600));
         assert_eq!((driver.codec, driver.commit_timeout), (Codec::None, Duration::from_secs(5)));
