@@ -33,15 +33,15 @@ libs() {
         echo "$KAFKA_LIBS"
         return
     fi
-    local dir=$root/target/kafka-$version/libs
-    if [[ ! -f $dir/.complete ]]; then
+    local dir=$root/target/kafka-$version/libs pom=$root/java-tests/kafka/pom.xml
+    if ! cmp -s "$pom" "$dir/.complete"; then
         mkdir -p "$dir"
         (
             flock 9
-            [[ -f $dir/.complete ]] || {
-                mvn -q -B -f "$root/java-tests/kafka/pom.xml" dependency:copy-dependencies \
+            cmp -s "$pom" "$dir/.complete" || {
+                mvn -q -B -f "$pom" dependency:copy-dependencies \
                     -Dkafka.version="$version" -DincludeScope=runtime -DoutputDirectory="$dir" >&2
-                touch "$dir/.complete"
+                cp "$pom" "$dir/.complete"
             }
         ) 9>"$dir/.lock" || fail "Maven could not fetch Kafka $version"
     fi
@@ -50,6 +50,8 @@ libs() {
 
 class_of() {
     case ${1%.sh} in
+    connect-distributed) echo org.apache.kafka.connect.cli.ConnectDistributed ;;
+    connect-standalone) echo org.apache.kafka.connect.cli.ConnectStandalone ;;
     kafka-acls) echo org.apache.kafka.tools.AclCommand ;;
     kafka-broker-api-versions) echo org.apache.kafka.tools.BrokerApiVersionsCommand ;;
     kafka-cluster) echo org.apache.kafka.tools.ClusterTool ;;
@@ -201,6 +203,6 @@ start) start "$@" ;;
 stop) stop "$@" ;;
 pid) cat "${1:?the directory}/kafka.pid" ;;
 tool) tool "$@" ;;
-tools) sed -n 's/^    \(kafka-[a-z0-9-]*\)) echo .*/\1.sh/p' "${BASH_SOURCE[0]}" ;;
+tools) sed -n 's/^    \(\(kafka\|connect\)-[a-z0-9-]*\)) echo .*/\1.sh/p' "${BASH_SOURCE[0]}" ;;
 *) usage ;;
 esac

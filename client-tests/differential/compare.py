@@ -70,13 +70,18 @@ class Normaliser:
     """Replaces what differs between any two servers: addresses and directories by their role, ids by the order in which
     they were first seen, moments of the run by `now`."""
 
-    def __init__(self, names: dict[object, str]):
+    def __init__(self, names: dict[object, str], learnt: dict[object, str] | None = None):
+        """`names`: the server's own address parts; `learnt`: ids that a sequence has given names to."""
+        self.learnt = learnt or {}
+        self._words_learnt = [(k, v) for k, v in self.learnt.items() if isinstance(k, str)]
         self._names = {k: v for k, v in names.items() if not isinstance(k, str)}
         self._words = {k: v for k, v in names.items() if isinstance(k, str)}
         self._ids: dict[object, str] = {}
 
     def __call__(self, path: str, value):
         leaf = path.rpartition(".")[2]
+        if isinstance(value, (str, uuid.UUID)) and value in self.learnt:
+            return self.learnt[value]
         if isinstance(value, uuid.UUID) and value.int != 0:
             return self._ids.setdefault(value, f"uuid {len(self._ids) + 1}")
         if leaf in ("ProducerId", "SessionId") and isinstance(value, int) and value > 0:
@@ -85,6 +90,8 @@ class Normaliser:
             return "cluster id"
         if isinstance(value, str):
             for word, role in self._words.items():
+                value = value.replace(word, role)
+            for word, role in self._words_learnt:
                 value = value.replace(word, role)
             return _MOMENT.sub("(now)", value)
         if isinstance(value, int) and not isinstance(value, bool) and abs(value - _STARTED_MS) < 6 * 3_600_000:
@@ -100,8 +107,10 @@ def flatten(value, path: str, normalise: Normaliser, out: dict[str, object]) -> 
         out[f"{path}#"] = len(value)
         seen: dict[str, int] = {}
         nameless = 0
+        if path.endswith(("Partitions", "SubscribedTopicNames")) and all(isinstance(v, (int, str)) for v in value):
+            value = sorted(value)  # sets, for Kafka
         for i, inner in enumerate(value):
-            key = _key(inner)
+            key = _key(inner, normalise)
             if key is None:
                 key, nameless = str(nameless), nameless + 1
             elif seen.setdefault(key, i) != i:
@@ -112,22 +121,34 @@ def flatten(value, path: str, normalise: Normaliser, out: dict[str, object]) -> 
 
 
 # Kafka answers lists in the order of its hash maps; an element is known by what names it.
-_KEYS = ("Name", "TopicName", "Topic", "ResourceName", "PartitionIndex", "Partition", "Index", "ApiKey", "BrokerId", "NodeId")
+_KEYS = ("MemberId", "GroupId", "Name", "TopicName", "Topic", "ResourceName", "PartitionIndex", "Partition", "Index", "ApiKey",
+         "BrokerId", "NodeId", "TopicId")
 
 
-def _key(element) -> str | None:
+def _key(element, normalise: Normaliser) -> str | None:
     if isinstance(element, dict):
         for key in _KEYS:
-            if element.get(key) not in (None, ""):
-                return str(element[key])
+            value = element.get(key)
+            if isinstance(value, uuid.UUID) and value not in normalise.learnt:
+                continue  # an id without a name is numbered by its place
+            if value not in (None, ""):
+                return str(normalise(key, value))
     return None
 
 
-def compare(sequence: str, kafka: list, fluxmq: list, kafka_names: dict, fluxmq_names: dict) -> Comparison:
-    """`kafka` and `fluxmq`: the transcripts; the names: each server's own address parts."""
+@dataclass
+class Transcript:
+    """What one server answered in one sequence: (api, version, label, answer) in order, and the names of its ids."""
+
+    steps: list[tuple[str, int | None, str, dict]]
+    learnt: dict[object, str]
+
+
+def compare(sequence: str, kafka: Transcript, fluxmq: Transcript, kafka_names: dict, fluxmq_names: dict) -> Comparison:
+    """The names: each server's own address parts."""
     result = Comparison()
-    ours, theirs = Normaliser(fluxmq_names), Normaliser(kafka_names)
-    for (api, _version, label, right), (_, _, _, answer) in zip(kafka, fluxmq, strict=False):
+    ours, theirs = Normaliser(fluxmq_names, fluxmq.learnt), Normaliser(kafka_names, kafka.learnt)
+    for (api, _version, label, right), (_, _, _, answer) in zip(kafka.steps, fluxmq.steps, strict=False):
         expected: dict[str, object] = {}
         found: dict[str, object] = {}
         if ("connection" in right) == ("connection" in answer):
@@ -140,6 +161,6 @@ def compare(sequence: str, kafka: list, fluxmq: list, kafka_names: dict, fluxmq_
             a, b = expected.get(path, "(absent)"), found.get(path, "(absent)")
             if a != b:
                 result.differences.append(Difference(sequence, label, api, path, a, b))
-    if len(kafka) != len(fluxmq):
-        result.differences.append(Difference(sequence, "whole", "*", "steps", len(kafka), len(fluxmq)))
+    if len(kafka.steps) != len(fluxmq.steps):
+        result.differences.append(Difference(sequence, "whole", "*", "steps", len(kafka.steps), len(fluxmq.steps)))
     return result

@@ -1,15 +1,28 @@
 """One sequence of frames against one server, and the transcript of what it answered."""
 
+import select
 import socket
 import struct
 import time
 import uuid
+from dataclasses import dataclass
 
 from .records import headers_of
 from .schema import Schemas, uvarint
 
 CLOSED = {"connection": "closed"}
 NO_ANSWER = {"connection": "open, no answer"}
+
+
+@dataclass
+class Pending:
+    """A request that was sent, its answer not yet read."""
+
+    api: str
+    version: int
+    label: str
+    on: str
+    correlation: int
 
 
 class Session:
@@ -20,6 +33,13 @@ class Session:
         self.transcript: list[tuple[str, int | None, str, dict]] = []
         self._connections: dict[str, socket.socket] = {}
         self._correlation = 0
+        self.names: dict[object, str] = {}  # what the server made up -> what it is called in the comparison
+
+    def learn(self, name: str, value):
+        """Calls an id that this server made up by a name, in all answers of the sequence, also those before."""
+        if value:
+            self.names[value] = name
+        return value
 
     def topic(self, name: str = "topic") -> str:
         """A topic name of this sequence's own."""
@@ -59,6 +79,29 @@ class Session:
         self.transcript.append((api, version, label, answer))
         return answer
 
+    def begin(self, api: str, version: int, body: dict, *, on: str, label: str = "", client_id: str | None = "differential") -> Pending:
+        """Sends a request whose answer may take its time."""
+        frame = self.header(api, version, client_id) + self.schemas.requests[api].encode(version, body)
+        self._connect(on).sendall(struct.pack(">i", len(frame)) + frame)
+        return Pending(api, version, label or f"{api} v{version}", on, self._correlation)
+
+    def answer(self, pending: Pending) -> dict:
+        """Waits for the answer to a request that was begun."""
+        try:
+            answer = self._receive(self._connections[pending.on], pending.api, pending.version, pending.correlation)
+        except (ConnectionError, EOFError):
+            answer = CLOSED
+        except TimeoutError:
+            answer = NO_ANSWER
+        self.transcript.append((pending.api, pending.version, pending.label, answer))
+        return answer
+
+    def waits(self, pending: Pending, for_s: float = 0.3) -> bool:
+        """Whether a request stays without an answer for so long; that goes into the transcript too."""
+        ready, _, _ = select.select([self._connections[pending.on]], [], [], for_s)
+        self.transcript.append((pending.api, pending.version, f"{pending.label}, waiting", {"Waits": not ready}))
+        return not ready
+
     def close(self, on: str = "main") -> None:
         connection = self._connections.pop(on, None)
         if connection is not None:
@@ -84,6 +127,8 @@ class Session:
             assert data[4] == 0, "a tagged field in the response header"
             at = 5
         body = response.decode(version, data[at:])
+        if api == "JoinGroup" and body["MemberId"] not in self.names:
+            self.learn(f"joiner {len(self.names) + 1}", body["MemberId"])
         return {"CorrelationMatches": struct.unpack(">i", data[:4])[0] == (correlation or self._correlation), **body}
 
     def pipeline(self, frames: list[tuple[str, int, bytes]], on: str = "main") -> None:
@@ -103,13 +148,27 @@ class Session:
         answer = self.send("CreateTopics", 7, {"Topics": [{
             "Name": full, "NumPartitions": partitions, "ReplicationFactor": 1,
             "Configs": [{"Name": k, "Value": v} for k, v in (configs or {}).items()]}], "timeoutMs": 10_000})
-        for _ in range(100):
+        for _ in range(500):
             listed = self.quiet("ListOffsets", 7, {"ReplicaId": -1, "Topics": [{"Name": full, "Partitions": [
                 {"PartitionIndex": p, "Timestamp": -1} for p in range(partitions)]}]})
             if all(p["ErrorCode"] == 0 for t in listed.get("Topics", []) for p in t["Partitions"]):
                 break
             time.sleep(0.02)
-        return answer["Topics"][0]["TopicId"]
+        return self.learn(f"id of {full}", answer["Topics"][0]["TopicId"])
+
+    def create_group_topic(self, name: str = "topic", partitions: int = 1) -> uuid.UUID:
+        """Creates a topic and waits until the group coordinator knows of it, which in Kafka comes a moment later."""
+        topic_id = self.create_topic(name, partitions)
+        probe = {"GroupId": f"probe of {self.topic(name)}", "MemberId": str(uuid.uuid4()), "RebalanceTimeoutMs": 10_000,
+                 "SubscribedTopicNames": [self.topic(name)], "TopicPartitions": []}
+        for _ in range(500):
+            answer = self.quiet("ConsumerGroupHeartbeat", 1, {**probe, "MemberEpoch": 0})
+            if answer.get("ErrorCode") != 0 or answer["Assignment"] and answer["Assignment"]["TopicPartitions"]:
+                break
+            time.sleep(0.02)
+            self.quiet("ConsumerGroupHeartbeat", 1, {**probe, "MemberEpoch": -1})
+        self.quiet("ConsumerGroupHeartbeat", 1, {**probe, "MemberEpoch": -1})
+        return topic_id
 
     def quiet(self, api: str, version: int, body: dict) -> dict:
         """A request that is means, not matter: it leaves no trace in the transcript."""

@@ -1,15 +1,25 @@
 """Figures of a running process, as Linux tells them."""
 
 import os
+import random
 import socket
 from pathlib import Path
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on at the moment of asking."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A TCP port that nobody listens on at the moment of asking, and neither on the next one.
+
+    From below Linux's range for outgoing connections, or one of those may take it before the server does.
+    """
+    while True:
+        port = random.randrange(16_000, 32_000)
+        with socket.socket() as one, socket.socket() as next_one:
+            try:
+                one.bind(("127.0.0.1", port))
+                next_one.bind(("127.0.0.1", port + 1))
+                return port
+            except OSError:
+                continue
 
 
 def cpu_seconds(pid: int) -> float:
