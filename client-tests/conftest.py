@@ -6,10 +6,21 @@ from pathlib import Path
 import pytest
 
 from harness.broker import Broker
+from harness.kafka import Kafka
+
+# Groups that notice within a second what takes them many by default.
+GROUP_SETTINGS = {
+    "group.initial.rebalance.delay.ms": "0", "group.min.session.timeout.ms": "500",
+    "group.consumer.min.session.timeout.ms": "1000", "group.consumer.session.timeout.ms": "3000",
+    "group.consumer.min.heartbeat.interval.ms": "100", "group.consumer.heartbeat.interval.ms": "300",
+    "group.consumer.assignment.interval.ms": "0", "offsets.topic.num.partitions": "8", "offsets.topic.replication.factor": "1",
+}
 
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="full rounds, for what is too long for every run")
+    parser.addoption("--server", choices=("fluxmq", "kafka"), default="fluxmq",
+                     help="what the tests about groups run against: Apache Kafka shows that they ask for what it does")
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +35,25 @@ def broker(tmp_path_factory):
     with Broker(tmp_path_factory.mktemp("shared") / "data").start() as running:
         yield running
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def server_in(request):
+    """Makes a server with the settings of groups over a directory, not started; FluxMQ unless --server says otherwise."""
+    def server(directory: Path, **overrides: str):
+        settings = GROUP_SETTINGS | overrides
+        if request.config.getoption("--server") == "kafka":
+            return Kafka(directory, settings)
+        return Broker(directory / "data", overrides=settings)
+    return server
+
+
+@pytest.fixture(scope="session")
+def groups(server_in, tmp_path_factory):
+    """One server for all tests about groups that do not restart it."""
+    directory = tmp_path_factory.mktemp("groups")
+    with server_in(directory).start() as running:
+        yield running
 
 
 @pytest.fixture

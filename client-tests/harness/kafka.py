@@ -1,6 +1,9 @@
 """Apache Kafka from Maven, through scripts/kafka.sh: the server to compare with and its command-line tools."""
 
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 from .paths import SCRIPTS
@@ -62,8 +65,26 @@ class Kafka:
     def stop(self) -> None:
         subprocess.run([SCRIPT, "stop", self.directory], check=True, timeout=60)
 
+    def kill(self) -> None:
+        """SIGKILL, nothing flushed."""
+        file = self.directory / "kafka.pid"
+        if not file.exists():
+            return
+        pid = self.pid
+        file.unlink()
+        try:
+            os.kill(pid, signal.SIGKILL)
+            while True:  # no child of ours: it is gone when the signal finds nobody
+                os.kill(pid, 0)
+                time.sleep(0.02)
+        except ProcessLookupError:
+            pass
+
+    def tail(self, lines: int = 40) -> str:
+        return "\n".join((self.directory / "server.log").read_text(errors="replace").splitlines()[-lines:])
+
     def __enter__(self) -> "Kafka":
-        return self.start()
+        return self if (self.directory / "kafka.pid").exists() else self.start()
 
     def __exit__(self, *_exc) -> None:
         self.stop()
