@@ -54,7 +54,7 @@ def await_coordinator(schemas: Schemas, host: str, port: int) -> None:
     while waiting:
         assert time.monotonic() < deadline, "the group coordinator did not come up"
         session.quiet("FindCoordinator", 4, {"CoordinatorKeys": sorted(waiting)})
-        answer = session.quiet("DescribeGroups", 5, {"Groups": sorted(waiting)})
+        answer = session.quiet("OffsetFetch", 8, {"Groups": [{"GroupId": g, "Topics": None} for g in sorted(waiting)]})
         waiting -= {g["GroupId"] for g in answer["Groups"] if g["ErrorCode"] == 0}
         time.sleep(0.1)
     session.close_all()

@@ -9,6 +9,7 @@
 #   kafka.sh pid DIR                         prints the process id
 #   kafka.sh tool NAME [argument ...]        NAME as in Kafka's bin/: kafka-topics.sh, kafka-dump-log.sh, ...
 #   kafka.sh tools                           lists the names
+#   kafka.sh class NAME                      prints NAME's main class
 #
 # --version X.Y.Z as the first argument after the command, or KAFKA_VERSION, takes another Kafka than 4.3.0.
 # KAFKA_LIBS names a directory that holds the jars already. KAFKA_HEAP_OPTS and KAFKA_TOOL_OPTS reach the JVMs.
@@ -203,6 +204,7 @@ start) start "$@" ;;
 stop) stop "$@" ;;
 pid) cat "${1:?the directory}/kafka.pid" ;;
 tool) tool "$@" ;;
+class) class_of "${1:?the name of a tool}" ;;
 tools) sed -n 's/^    \(\(kafka\|connect\)-[a-z0-9-]*\)) echo .*/\1.sh/p' "${BASH_SOURCE[0]}" ;;
 *) usage ;;
 esac

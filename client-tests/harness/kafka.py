@@ -1,9 +1,11 @@
 """Apache Kafka from Maven, through scripts/kafka.sh: the server to compare with and its command-line tools."""
 
+import base64
 import os
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from .paths import SCRIPTS
@@ -36,6 +38,39 @@ def tool(name: str, *words: object, stdin: str | None = None, check: bool = True
     if check:
         assert done.returncode == 0, f"{name} {words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+@dataclass
+class Printed:
+    """What a tool left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+class ToolShell:
+    """Kafka's tools in one JVM, one after the other: a tenth of the time that a JVM each takes."""
+
+    def __init__(self):
+        self._process = subprocess.Popen(
+            ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256M", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp",
+             f"{jar('kafka-clients').parent}/*", Path(__file__).with_name("ToolShell.java")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, name: str, *words: object) -> Printed:
+        main = subprocess.run([SCRIPT, "class", name], check=True, capture_output=True, text=True).stdout.strip()
+        encode = lambda word: "=" + base64.b64encode(str(word).encode()).decode()
+        self._process.stdin.write(" ".join(map(encode, [main, *words])) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, f"the JVM of the tools ended in {name} {words}"
+        status, out, err = line.split(" ")
+        return Printed(int(status), *(base64.b64decode(text.strip()[1:]).decode() for text in (out, err)))
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(30)
 
 
 class Kafka:
