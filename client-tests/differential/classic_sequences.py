@@ -44,7 +44,7 @@ def the_coordinator_of_other_things(s: Session):
 
 @sequence
 def join_each_version(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     for version in range(10):
         member = Classic(s, "one", group=f"group-{version}", version=version)
         member.join()
@@ -56,7 +56,7 @@ def join_each_version(s: Session):
 
 @sequence
 def describe_each_version(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     member = Classic(s, "one", instance="static")
     stable(s, member)
     for version in range(7):
@@ -71,7 +71,7 @@ def describe_each_version(s: Session):
 
 @sequence
 def list_each_version(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     one, two = Classic(s, "one", group="stable"), Classic(s, "two", group="syncing")
     stable(s, one)
     two.join()
@@ -138,7 +138,7 @@ def sync_beat_and_leave_where_nobody_is(s: Session):
 
 @sequence
 def stale_generations_and_unknown_members(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     one = Classic(s, "one")
     stable(s, one)
     for version in range(5):
@@ -168,7 +168,7 @@ def stale_generations_and_unknown_members(s: Session):
 
 @sequence
 def a_second_member(s: Session):
-    s.create_topic(partitions=2)
+    s.create_group_topic(partitions=2)
     one, two = Classic(s, "one"), Classic(s, "two")
     stable(s, one)
     joining = two.begin_join()
@@ -203,7 +203,7 @@ def a_second_member(s: Session):
 
 @sequence
 def the_same_again_and_a_new_subscription(s: Session):
-    s.create_topic(partitions=2)
+    s.create_group_topic(partitions=2)
     one, two = Classic(s, "one"), Classic(s, "two")
     stable(s, one, two)
     two.join()  # a follower that says nothing new: no rebalance
@@ -229,7 +229,7 @@ def the_same_again_and_a_new_subscription(s: Session):
 
 @sequence
 def protocols_that_do_not_match(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     both = [("range", subscription([s.topic()])), ("roundrobin", subscription([s.topic()]))]
     one = Classic(s, "one", protocols=both)
     stable(s, one)
@@ -249,7 +249,7 @@ def protocols_that_do_not_match(s: Session):
 
 @sequence
 def votes_for_a_protocol(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     def with_protocols(name, *names):
         return Classic(s, name, protocols=[(n, subscription([s.topic()])) for n in names])
     one, two, three = with_protocols("one", "a", "b", "c"), with_protocols("two", "c", "b"), with_protocols("three", "b", "c", "a")
@@ -267,7 +267,7 @@ def votes_for_a_protocol(s: Session):
 
 @sequence
 def a_member_that_never_comes_back(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     one = Classic(s, "one", rebalance_ms=800)
     stable(s, one)
     two = Classic(s, "two", rebalance_ms=800)
@@ -282,7 +282,7 @@ def a_member_that_never_comes_back(s: Session):
 
 @sequence
 def a_member_that_never_syncs(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     one, two = Classic(s, "one", rebalance_ms=1000), Classic(s, "two", rebalance_ms=1000)
     stable(s, one)
     joining = two.begin_join()
@@ -302,7 +302,7 @@ def a_member_that_never_syncs(s: Session):
 
 @sequence
 def a_session_that_ends(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     one = Classic(s, "one", session_ms=700)
     stable(s, one)
     for _ in range(3):
@@ -319,7 +319,7 @@ def a_session_that_ends(s: Session):
 
 @sequence
 def a_follower_whose_session_ends(s: Session):
-    s.create_topic(partitions=2)
+    s.create_group_topic(partitions=2)
     one, two = Classic(s, "one"), Classic(s, "two", session_ms=900)
     stable(s, one, two)
     time.sleep(1.4)
@@ -332,7 +332,7 @@ def a_follower_whose_session_ends(s: Session):
 
 @sequence
 def a_pending_member_that_never_joins(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     one = Classic(s, "one")
     stable(s, one)
     pending = s.begin("JoinGroup", 9, {**one.join_body(), "MemberId": "", "SessionTimeoutMs": 600}, on="two", label="two asks for an id")
@@ -355,7 +355,7 @@ def a_pending_member_that_never_joins(s: Session):
 
 @sequence
 def a_group_that_is_full(s: Session):
-    s.create_topic(partitions=4)
+    s.create_group_topic(partitions=4)
     members = [Classic(s, f"member {i}") for i in range(4)]
     stable(s, members[0])
     settle(s, *members)
@@ -374,7 +374,7 @@ def a_group_that_is_full(s: Session):
 
 @sequence
 def leaving_in_every_way(s: Session):
-    s.create_topic(partitions=4)
+    s.create_group_topic(partitions=4)
     one, two = Classic(s, "one"), Classic(s, "two", instance="b")
     three = Classic(s, "three", instance="c")
     stable(s, one)
@@ -398,7 +398,7 @@ def leaving_in_every_way(s: Session):
 
 @sequence
 def every_member_of_a_batch_leaves(s: Session):
-    s.create_topic(partitions=4)
+    s.create_group_topic(partitions=4)
     members = [Classic(s, f"member {i}", instance=f"i{i}") for i in range(3)]
     stable(s, members[0])
     settle(s, *members)
@@ -411,7 +411,7 @@ def every_member_of_a_batch_leaves(s: Session):
 
 @sequence
 def a_static_member_bounces(s: Session):
-    s.create_topic(partitions=2)
+    s.create_group_topic(partitions=2)
     one, two = Classic(s, "one", instance="a"), Classic(s, "two", instance="b")
     stable(s, one)
     settle(s, one, two)
@@ -435,7 +435,7 @@ def a_static_member_bounces(s: Session):
 
 @sequence
 def a_static_member_bounces_in_each_version(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     for version in range(5, 10):
         one = Classic(s, f"one v{version}", group=f"group-{version}", instance="a", version=version)
         stable(s, one)
@@ -447,7 +447,7 @@ def a_static_member_bounces_in_each_version(s: Session):
 
 @sequence
 def a_static_member_comes_back_with_another_subscription(s: Session):
-    s.create_topic(partitions=2)
+    s.create_group_topic(partitions=2)
     protocols = [(name, subscription([s.topic()])) for name in ("range", "roundrobin")]
     one, two = Classic(s, "one", instance="a", protocols=protocols), Classic(s, "two", instance="b", protocols=protocols)
     stable(s, one)
@@ -470,7 +470,7 @@ def a_static_member_comes_back_with_another_subscription(s: Session):
 
 @sequence
 def a_static_member_bounces_during_a_rebalance(s: Session):
-    s.create_topic(partitions=2)
+    s.create_group_topic(partitions=2)
     one, two = Classic(s, "one", instance="a"), Classic(s, "two", instance="b")
     stable(s, one)
     settle(s, one, two)
@@ -494,7 +494,7 @@ def a_static_member_bounces_during_a_rebalance(s: Session):
 
 @sequence
 def instances_and_wrong_ids(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     one = Classic(s, "one", instance="a")
     stable(s, one)
     one.heartbeat("a member that never was", MemberId=UNKNOWN_MEMBER)
@@ -513,7 +513,7 @@ def instances_and_wrong_ids(s: Session):
 
 @sequence
 def a_static_members_session_ends(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     one = Classic(s, "one", instance="a", session_ms=700)
     stable(s, one)
     time.sleep(1.3)
@@ -529,7 +529,7 @@ def a_static_members_session_ends(s: Session):
 
 @sequence
 def subscriptions_that_are_not(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     rubbish = {"empty": b"", "one byte": b"\0", "version -1": struct.pack(">h", -1) + subscription(["t"])[2:], "cut": subscription(["t"])[:-3],
                "version 99": struct.pack(">h", 99) + subscription(["t"])[2:],
                "bytes after": subscription(["t"]) + b"more"}
@@ -574,7 +574,7 @@ def large_subscriptions_and_assignments(s: Session):
 
 @sequence
 def assignments_for_strangers(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     one = Classic(s, "one")
     one.join()
     pending = s.begin("SyncGroup", 5, {"GroupId": one.group, "GenerationId": one.generation, "MemberId": one.member_id, "ProtocolType": "consumer",
@@ -585,7 +585,7 @@ def assignments_for_strangers(s: Session):
 
 @sequence
 def client_ids_and_prefixes(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     for client_id in ("", "a b", "ü", "x" * 300):
         one = Classic(s, f"client {client_id[:5]!r} of {len(client_id)}", group=f"g{len(client_id)}{len(client_id.encode())}", client_id=client_id)
         one.join()
@@ -599,7 +599,7 @@ def client_ids_and_prefixes(s: Session):
 
 @sequence
 def delete_groups_each_version(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     live = Classic(s, "live", group="live")
     stable(s, live)
     for version in range(3):
@@ -619,7 +619,7 @@ def delete_groups_each_version(s: Session):
 
 @sequence
 def a_group_after_its_end(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     one = Classic(s, "one")
     stable(s, one)
     one.leave()
@@ -636,7 +636,7 @@ def a_group_after_its_end(s: Session):
 
 @sequence
 def protocol_types_of_others(s: Session):
-    s.create_topic()
+    s.create_group_topic()
     one = Classic(s, "one", protocol_type="connect", protocols=[("default", b"cfg"), ("sessioned", b"cfg2")])
     stable(s, one, give={one: b"tasks"})
     describe(s, "group")

@@ -158,7 +158,7 @@ def two_share(s: Session):
 
 @sequence
 def three_members_and_several_topics(s: Session):
-    for name, count in (("a", 4), ("b", 3), ("c", 1), ("d", 7)):
+    for name, count in (("a", 4), ("b", 3), ("c", 1), ("d", 6)):
         s.create_group_topic(name, partitions=count)
     # One topic only for the uniform assignor: which of several Kafka's begins with depends on their ids.
     for assignor, topics in (("uniform", [s.topic("d")]), ("range", [s.topic(n) for n in "abc"])):

@@ -158,7 +158,9 @@ class Session:
 
     def create_group_topic(self, name: str = "topic", partitions: int = 1) -> uuid.UUID:
         """Creates a topic and waits until the group coordinator knows of it, which in Kafka comes a moment later."""
+        kept = len(self.transcript)
         topic_id = self.create_topic(name, partitions)
+        del self.transcript[kept:]
         probe = {"GroupId": f"probe of {self.topic(name)}", "MemberId": str(uuid.uuid4()), "RebalanceTimeoutMs": 10_000,
                  "SubscribedTopicNames": [self.topic(name)], "TopicPartitions": []}
         for _ in range(500):

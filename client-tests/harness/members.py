@@ -29,9 +29,9 @@ def eventually(what: str, condition: Callable[[], object], timeout_s: float = 30
         time.sleep(0.02)
 
 
-def create_topic(bootstrap: str, topic: str, partitions: int = 1) -> None:
+def create_topic(bootstrap: str, topic: str, partitions: int = 1, **config: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(20)
+    admin.create_topics([NewTopic(topic, partitions, 1, config=config)])[topic].result(20)
     eventually(f"topic {topic}", lambda: len(getattr(admin.list_topics(timeout=5).topics.get(topic), "partitions", ())) == partitions)
 
 
