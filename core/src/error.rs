@@ -9,6 +9,10 @@ use crate::config::ConfigError;
 use crate::meta::{CreatePartitionsError, CreateTopicError, DeleteTopicError};
 use crate::partitions::partition::{AppendError, CommitState, DeleteRecordsError, LeaderEpochError};
 
+/// Kafka's own text for INVALID_REQUEST.
+pub(crate) const MALFORMED: &str = "This most likely occurs because of a request being malformed by the client library \
+     or the message was sent to an incompatible broker. See the broker logs for more details.";
+
 /// A code with the text that some responses carry beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {

@@ -20,7 +20,7 @@ use crate::config::definition::{ConfigKey, UpdateMode, broker_keys, topic_keys};
 use crate::config::unknown::listener_override;
 use crate::config::value::ConfigType;
 use crate::config::{BrokerConfig, ConfigSource};
-use crate::error::ApiError;
+use crate::error::{ApiError, MALFORMED};
 use crate::meta::names;
 use crate::request::{Outcome, RequestContext};
 
@@ -29,10 +29,6 @@ const BROKER: i8 = 4;
 const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
-
-/// What Kafka says of a resource type that it doesn't know; the whole request is refused then.
-const MALFORMED: &str = "This most likely occurs because of a request being malformed by the client library or the \
-     message was sent to an incompatible broker. See the broker logs for more details.";
 
 /// A topic's own settings, by its name; `None` when there is no such topic.
 type Overrides<'a> = &'a dyn Fn(&str) -> Option<BTreeMap<String, String>>;

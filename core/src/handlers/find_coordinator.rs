@@ -15,7 +15,7 @@ use fluxmq_protocol::messages::find_coordinator_response::Coordinator;
 use fluxmq_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use fluxmq_protocol::{ErrorCode, StrBytes};
 
-use crate::error::ApiError;
+use crate::error::{ApiError, MALFORMED};
 use crate::meta::cluster::Node;
 use crate::request::{Outcome, RequestContext};
 
@@ -45,10 +45,7 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         }
         TRANSACTION => Err(ApiError::new(ErrorCode::UnsupportedVersion, NO_TRANSACTIONS)),
         SHARE => Err(ApiError::bare(ErrorCode::InvalidRequest)),
-        other => {
-            let message = format!("Unknown coordinator type received: {other}");
-            Err(ApiError::new(ErrorCode::InvalidRequest, message))
-        }
+        _ => Err(ApiError::new(ErrorCode::InvalidRequest, MALFORMED)),
     };
     Outcome::Ready(context.respond(&response(request, context.api_version, &found)))
 }
