@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use bytes::{Buf, Bytes};
 use fluxmq_protocol::StrBytes;
 
-/// Adds the topics of a subscription; none if it can't be read. As Kafka does here, whatever the version is, its
-/// fields are read as those of version 0, which all have in front: topics, user data.
+/// Adds the topics of a subscription; none if it can't be read. As Kafka does here, whatever the version is, a negative
+/// one included, its fields are read as those of version 0, which all have in front: topics, user data.
 pub(super) fn add_topics(subscription: &Bytes, topics: &mut HashSet<StrBytes>) -> Option<()> {
     let mut rest = subscription.clone();
-    let version = rest.try_get_i16().ok()?;
+    let _version = rest.try_get_i16().ok()?;
     let count = rest.try_get_i32().ok()?;
-    if version < 0 || count < 0 {
+    if count < 0 {
         return None;
     }
     for _ in 0..count {
@@ -50,7 +50,7 @@ mod tests {
             ),
             ("a later version with fields behind", b"\0\x63\0\0\0\x01\0\x01a\0\0\0\0more", Some(&["a"])),
             ("nothing", b"", None),
-            ("a negative version", b"\xff\xff\0\0\0\0\xff\xff\xff\xff", None),
+            ("a negative version", b"\xff\xff\0\0\0\x01\0\x01a\xff\xff\xff\xff", Some(&["a"])),
             ("a negative count", b"\0\0\xff\xff\xff\xff\xff\xff\xff\xff", None),
             ("fewer topics than it says", b"\0\0\0\0\0\x02\0\x01a", None),
             ("a name that is not UTF-8", b"\0\0\0\0\0\x01\0\x01\xff\xff\xff\xff\xff", None),

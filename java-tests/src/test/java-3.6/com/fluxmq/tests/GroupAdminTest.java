@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.time.Duration;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -121,6 +123,18 @@ class GroupAdminTest extends GroupMembers {
         failure(GroupIdNotFoundException.class, admin().deleteConsumerGroupOffsets(name(), Set.of(first)).partitionResult(first));
         failure(UnknownTopicOrPartitionException.class,
                 admin().alterConsumerGroupOffsets(topic, Map.of(new TopicPartition(name(), 0), new OffsetAndMetadata(1))).all());
+    }
+
+    @ParameterizedTest
+    @MethodSource("protocols")
+    void aTopicThatDoesNotExist(String protocol) throws Exception {
+        String topic = name();
+        KafkaConsumer<byte[], byte[]> member = subscribed(protocol, topic, "allow.auto.create.topics", "false");
+        assertEquals(0, member.poll(Duration.ofSeconds(1)).count());
+        assertTrue(member.assignment().isEmpty());
+        assertNull(committed(topic).get(new TopicPartition(topic, 0)));
+        admin().createTopics(Collections.singleton(new org.apache.kafka.clients.admin.NewTopic(topic, 1, (short) 1))).all().get();
+        share(List.of(1), member);
     }
 
     @Test

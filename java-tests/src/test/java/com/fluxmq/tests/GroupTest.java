@@ -2,11 +2,9 @@ package com.fluxmq.tests;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.time.Duration;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.Collections;
@@ -192,18 +190,6 @@ class GroupTest extends GroupMembers {
         assertFalse(listed(topic));
         failure(GroupIdNotFoundException.class, admin().deleteConsumerGroups(List.of(topic)).all());
         assertEquals(Collections.emptyMap(), committed(topic));
-    }
-
-    @ParameterizedTest
-    @MethodSource("protocols")
-    void aTopicThatDoesNotExist(String protocol) throws Exception {
-        String topic = name();
-        KafkaConsumer<byte[], byte[]> member = subscribed(protocol, topic, "allow.auto.create.topics", "false");
-        assertEquals(0, member.poll(Duration.ofSeconds(1)).count());
-        assertTrue(member.assignment().isEmpty());
-        assertNull(committed(topic).get(new TopicPartition(topic, 0)));
-        admin().createTopics(Collections.singleton(new org.apache.kafka.clients.admin.NewTopic(topic, 1, (short) 1))).all().get();
-        share(List.of(1), member);
     }
 
     @Test
