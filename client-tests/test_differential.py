@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from differential import classic_sequences, consumer_sequences, offset_sequences
+from differential import classic_sequences, consumer_sequences, migration_sequences, offset_sequences
 from differential.compare import Allowed, Transcript, compare
 from differential.schema import Schemas
 from differential.sequences import SEQUENCES
@@ -17,7 +17,8 @@ from harness.broker import Broker
 from harness.kafka import Kafka, jar
 
 RULES = Path(__file__).parent / "differential"
-GROUP_SEQUENCES = [*classic_sequences.SEQUENCES, *offset_sequences.SEQUENCES, *consumer_sequences.SEQUENCES]
+GROUP_SEQUENCES = [*classic_sequences.SEQUENCES, *offset_sequences.SEQUENCES, *consumer_sequences.SEQUENCES,
+                   *migration_sequences.SEQUENCES]
 
 # Short bounds, so that sessions and rebalances that end do so soon. Targets are computed within the heartbeat that asks for
 # them: left to Kafka's background threads, they would come with one heartbeat or the next.

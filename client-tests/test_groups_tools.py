@@ -188,8 +188,8 @@ def groups_and_offsets_are_deleted(stage: Stage) -> None:
 
 @scenario
 def consoles_consume(stage: Stage) -> None:
-    topic = stage.topic()
     for protocol in ("classic", "consumer"):
+        topic = stage.topic(f"to-{protocol}")
         at = ("--topic", topic, "--consumer-property", f"group.protocol={protocol}", "--timeout-ms", 20_000, "--group", stage.name(protocol))
         out = stage.run("kafka-console-consumer", *at, "--from-beginning", "--max-messages", 30, sort=True, keep="^value|Processed|rror")
         assert [line for line in sorted(out.splitlines()) if line.startswith("value")] == sorted(f"value {i}" for i in range(30)), out
@@ -200,7 +200,6 @@ def consoles_consume(stage: Stage) -> None:
         if protocol == "classic":
             assert "one more for classic\n" in stage.run("kafka-console-consumer", *at, "--max-messages", 1)
         stage.groups("--describe", "--group", stage.name(protocol), "--state")
-        topic = stage.topic("another")
 
 
 @scenario

@@ -56,7 +56,11 @@ build() {
 java_with() { # kafka-clients version
     local port log="$OUT/java-broker-$1.txt" broker status
     port=$(free_port)
-    target/release/fluxmq --ephemeral --port "$port" --override "http.listener=127.0.0.1:$(free_port)" \
+    # Groups that notice within a second what takes them many by default.
+    local settings=("http.listener=127.0.0.1:$(free_port)" group.initial.rebalance.delay.ms=0 group.min.session.timeout.ms=500
+        group.consumer.min.session.timeout.ms=1000 group.consumer.min.heartbeat.interval.ms=100
+        group.consumer.heartbeat.interval.ms=300 group.consumer.assignment.interval.ms=0)
+    target/release/fluxmq --ephemeral --port "$port" "${settings[@]/#/--override=}" \
         >"$log" 2>&1 &
     broker=$!
     mvn -B -ntp -f java-tests/pom.xml test -Dkafka.version="$1" -Dbootstrap="localhost:$port" 2>&1 |
@@ -76,7 +80,7 @@ java_with() { # kafka-clients version
 java() {
     need_java
     local status=0 version
-    for version in 4.4.0 2.1.0 ${ALL:+4.3.0}; do
+    for version in 4.4.0 2.1.0 ${ALL:+4.3.0 3.6.0}; do
         java_with "$version" || status=1
     done
     return $status
