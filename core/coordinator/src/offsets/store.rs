@@ -83,7 +83,7 @@ impl Offsets {
             Err(at) => {
                 let name = shared(&mut self.topic_names, topic);
                 let new = TopicOffsets { name, id: committed.topic_id, partitions: Vec::new() };
-                group.topics.insert(at, new);
+                insert(&mut group.topics, at, new);
                 &mut group.topics[at]
             }
         };
@@ -91,11 +91,7 @@ impl Offsets {
         match topic.search(partition) {
             Ok(at) => topic.partitions[at] = slot,
             Err(at) => {
-                if topic.partitions.len() == topic.partitions.capacity() {
-                    // By a quarter, where a vector would double: most groups commit to the same partitions for ever.
-                    topic.partitions.reserve_exact(topic.partitions.len() / 4 + 1);
-                }
-                topic.partitions.insert(at, slot);
+                insert(&mut topic.partitions, at, slot);
                 self.count += 1;
             }
         }
@@ -219,6 +215,15 @@ impl Slot {
             topic_id,
         }
     }
+}
+
+/// Inserts into a vector that grows by a quarter, where it would double: most groups commit to the same partitions for
+/// ever.
+fn insert<T>(vector: &mut Vec<T>, at: usize, element: T) {
+    if vector.len() == vector.capacity() {
+        vector.reserve_exact(vector.len() / 4 + 1);
+    }
+    vector.insert(at, element);
 }
 
 /// The one copy of a topic's name.
