@@ -15,6 +15,7 @@ use super::group::ConsumerGroup;
 use super::member::ConsumerGroupMember;
 use super::metadata_hash::metadata_hash;
 use super::reconcile::Reconciliation;
+use crate::assignors::Assignment;
 use crate::classic::{ClassicGroup, ClassicGroupMember, Protocol};
 use crate::config::MigrationPolicy;
 use crate::shard::GroupShard;
@@ -48,8 +49,7 @@ impl GroupShard {
             return None;
         }
         let staying = group.members.values().filter(|member| stays(member));
-        let staying = staying.map(|member| (member.as_ref(), &member.member_id));
-        self.downgrade_to(turn, group, staying, true)
+        self.downgrade_to(turn, group, staying.map(Arc::as_ref), true)
     }
 
     /// The classic group that a consumer group becomes by `new`, a static member that speaks the classic protocol, in
@@ -90,12 +90,13 @@ impl GroupShard {
             };
             member = next.next(new).ok()?.unwrap_or(member);
         }
-        let in_place = |known: &ConsumerGroupMember| known.member_id == replaced.member_id;
         let all = group.members.values().map(|known| {
-            let now = if in_place(known) { &member } else { known.as_ref() };
-            (now, &known.member_id)
+            let is_replaced = known.member_id == replaced.member_id;
+            if is_replaced { &member } else { known.as_ref() }
         });
-        let downgrade = self.downgrade_to(turn, group, all, is_stale)?;
+        // Kafka takes the members to have what they are to have, even while they are still on the way there.
+        let unsettled = all.clone().any(|member| !member.is_reconciled_to(group.group_epoch));
+        let downgrade = self.downgrade_to(turn, group, all, is_stale || unsettled)?;
         Some((downgrade, member))
     }
 
@@ -105,22 +106,28 @@ impl GroupShard {
             && members <= usize::try_from(self.config.group_max_size).unwrap_or(0)
     }
 
-    /// `members` come with the ids by which the target assignment knows them.
+    /// The assignment of the classic group is what the members have. Kafka takes what they are to have; but the group may
+    /// become a consumer group again before they have joined.
     fn downgrade_to<'a>(
         &self,
         turn: &Turn<'_>,
         group: &ConsumerGroup,
-        members: impl Iterator<Item = (&'a ConsumerGroupMember, &'a StrBytes)> + Clone,
+        members: impl Iterator<Item = &'a ConsumerGroupMember> + Clone,
         rebalance: bool,
     ) -> Option<Downgrade> {
-        let consumers: Option<Vec<_>> = members.clone().map(|(member, _)| classic_member(member)).collect();
+        let consumers: Option<Vec<_>> = members.clone().map(classic_member).collect();
         let mut classic =
             ClassicGroup::of_consumers(&group.group_id, group.group_epoch, consumers?, turn.now)?;
-        for (member, known_as) in members {
-            let target = group.target_assignment.get(known_as).cloned().unwrap_or_default();
-            let target = target.iter().map(|(topic_id, partitions)| (*topic_id, partitions.iter().copied()));
+        for member in members {
+            let mut has = Assignment::new();
+            for (topic_id, partitions) in
+                member.assigned_partitions.iter().chain(member.partitions_pending_revocation.iter())
+            {
+                has.entry(*topic_id).or_default().extend(partitions.keys());
+            }
+            let has = has.into_iter();
             let metadata = classic.metadata_of(&member.member_id);
-            classic.assign(&member.member_id, encoded_assignment(turn.topics, target, &metadata)?);
+            classic.assign(&member.member_id, encoded_assignment(turn.topics, has, &metadata)?);
         }
         let mut tombstones = Vec::new();
         group.create_group_tombstones(&mut tombstones);
@@ -156,7 +163,7 @@ fn classic_member(member: &ConsumerGroupMember) -> Option<ClassicGroupMember> {
 
 /// An assignment as a member of the classic protocol reads it, in the version of its own metadata; none if that has no
 /// version. Topics that are gone are left out.
-pub(super) fn encoded_assignment<P: Iterator<Item = i32>>(
+pub(super) fn encoded_assignment<P: IntoIterator<Item = i32>>(
     topics: &dyn Topics,
     assigned: impl Iterator<Item = (Uuid, P)>,
     metadata: &Bytes,
@@ -164,7 +171,11 @@ pub(super) fn encoded_assignment<P: Iterator<Item = i32>>(
     let version = consumer_protocol::version(metadata).ok()?;
     let named = assigned.filter_map(|(topic_id, partitions)| {
         let (name, _) = topics.by_id(topic_id)?;
-        Some(TopicPartition::default().with_topic(TopicName(name)).with_partitions(partitions.collect()))
+        Some(
+            TopicPartition::default()
+                .with_topic(TopicName(name))
+                .with_partitions(partitions.into_iter().collect()),
+        )
     });
     let assignment = ConsumerProtocolAssignment::default().with_assigned_partitions(named.collect());
     consumer_protocol::encode_assignment(&assignment, version).ok()
