@@ -5,7 +5,7 @@
 #
 #   PARTS="members commits load"   what is measured            ROUNDS=3         brokers of each kind, taken alternately
 #   SYNCS="synced unsynced"        see below                   PORT=9392        and PORT+1 for Kafka's controller
-#   BROKERS="fluxmq kafka"         or one of them
+#   BROKERS="fluxmq kafka"         or one of them             CONGESTION=cubic  set while it runs, where it may be set
 #   MEMBERS=1000 GROUPS_COUNT=10000 RATE=10000 SECONDS_EACH=15 COMMITS=1000000  the sizes
 #
 # members: a classic and a KIP-848 group of MEMBERS over as many partitions; from the last join to stable.
@@ -41,12 +41,18 @@ ulimit -n 8192
 rm -rf "$out"
 mkdir -p "$out"
 pid=
+setting=/proc/sys/net/ipv4/tcp_congestion_control
+before=$(cat $setting)
 clean() {
     stop || true
+    [[ $(cat $setting) == "$before" ]] || echo "$before" >$setting
 }
 trap clean EXIT
 trap 'exit 130' INT TERM
-echo "$(nproc) cores, $(uname -r), $("$binary" --version 2>/dev/null || echo "$binary")"
+if [[ $before != "${CONGESTION:-cubic}" ]] && ! echo "${CONGESTION:-cubic}" 2>/dev/null >$setting; then
+    echo "note: the congestion control stays $before (not allowed to change it)"
+fi
+echo "congestion control $(cat $setting), $(nproc) cores, $(uname -r), $("$binary" --version 2>/dev/null || echo "$binary")"
 
 # start NAME SYNC: the broker's process id is in $pid then.
 start() {
