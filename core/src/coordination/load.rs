@@ -232,7 +232,7 @@ impl GroupCoordinator {
             return;
         }
         let active = Box::new(Active { shard, waiters: std::collections::HashMap::new() });
-        match self.run_active(slot, &mut inner, active, |shard, turn| shard.loaded(turn)) {
+        match self.run_active(slot, &mut inner, active, GroupShard::loaded) {
             Ok(_) => {
                 drop(inner);
                 self.alarm.note(slot.deadline());

@@ -1,11 +1,13 @@
 //! The driver on a data directory of its own, with commits of offsets, and with turns that a test makes up.
 
+mod storm;
+
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fluxmq_coordinator::{Reply, Requester};
+use fluxmq_coordinator::{GroupShard, Reply, Requester};
 use fluxmq_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -16,7 +18,7 @@ use fluxmq_storage::batch::BatchBuilder;
 use futures_util::FutureExt;
 use uuid::Uuid;
 
-use super::wait::Exchange;
+use super::wait::{DurableAt, Exchange};
 use super::*;
 use crate::config::{FlushPolicy, Origin, Settings};
 use crate::meta::NewTopic;
@@ -81,25 +83,23 @@ impl Fixture {
 
     /// Commits `offset` for partition 0 of topic `t`, and waits for the answer's sync.
     fn commit(&self, group: &str, offset: i64) -> Result<(), ErrorCode> {
-        self.commit_with(group, offset, "")
+        match self.begin_commit(group, offset)? {
+            Some(durable) => self.runtime.block_on(durable.reached()),
+            None => Ok(()),
+        }
     }
 
-    fn commit_with(&self, group: &str, offset: i64, note: &str) -> Result<(), ErrorCode> {
-        let partition = OffsetCommitRequestPartition::default()
-            .with_committed_offset(offset)
-            .with_committed_metadata(Some(text(note)));
+    /// As [`commit`](Self::commit), with what is to be waited for.
+    fn begin_commit(&self, group: &str, offset: i64) -> Result<Option<DurableAt>, ErrorCode> {
+        let partition = OffsetCommitRequestPartition::default().with_committed_offset(offset);
         let topic = OffsetCommitRequestTopic::default()
             .with_name(TopicName(text("t")))
             .with_partitions(vec![partition]);
         let request = OffsetCommitRequest::default().with_group_id(id(group)).with_topics(vec![topic]);
         let answered =
             self.groups.turn(group, |shard, turn| shard.offset_commit(turn, &requester(), &request))?;
-        let error = answered.value.topics[0].partitions[0].error_code;
-        assert_eq!(error, 0);
-        match answered.durable {
-            Some(durable) => self.runtime.block_on(durable.reached()),
-            None => Ok(()),
-        }
+        assert_eq!(answered.value.topics[0].partitions[0].error_code, 0);
+        Ok(answered.durable)
     }
 
     fn committed(&self, group: &str) -> Result<Option<i64>, ErrorCode> {
@@ -402,9 +402,6 @@ fn an_offline_directory_ends_the_timers() {
     assert_ne!(slot.deadline(), shards::NO_DEADLINE);
     slot.partition.storage_failed(&"a failed write, made by a test");
     fixture.clock.set_monotonic(slot.deadline());
-    assert_eq!(
-        fixture.groups.turn_at(0, |shard, turn| shard.fire_next(turn)).map(|_| ()),
-        Err(ErrorCode::NotCoordinator)
-    );
+    assert_eq!(fixture.groups.turn_at(0, GroupShard::fire_next).map(|_| ()), Err(ErrorCode::NotCoordinator));
     assert_eq!(slot.deadline(), shards::NO_DEADLINE);
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use fluxmq_coordinator::GroupShard;
 use tokio::sync::Notify;
 
 use super::GroupCoordinator;
@@ -74,7 +75,7 @@ impl GroupCoordinator {
 
     /// False when the shard has no timer that is due. A panic throws the shard away, as in any turn, and not the task.
     fn fire_one(self: &Arc<Self>, shards: &Arc<Shards>, index: usize) -> bool {
-        let turn = || self.turn_in(shards, index, |shard, turn| shard.fire_next(turn));
+        let turn = || self.turn_in(shards, index, GroupShard::fire_next);
         match std::panic::catch_unwind(AssertUnwindSafe(turn)) {
             Ok(Ok(fired)) => fired.value,
             Ok(Err(error)) => {
