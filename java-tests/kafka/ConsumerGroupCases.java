@@ -13,8 +13,11 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
+import org.apache.kafka.clients.consumer.ConsumerPartitionAssignor;
+import org.apache.kafka.clients.consumer.internals.ConsumerProtocol;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.config.AbstractConfig;
@@ -22,7 +25,13 @@ import org.apache.kafka.common.errors.ApiException;
 import org.apache.kafka.common.message.ConsumerGroupDescribeResponseData;
 import org.apache.kafka.common.message.ConsumerGroupHeartbeatRequestData;
 import org.apache.kafka.common.message.ConsumerGroupHeartbeatResponseData;
+import org.apache.kafka.common.message.HeartbeatRequestData;
+import org.apache.kafka.common.message.JoinGroupRequestData;
+import org.apache.kafka.common.message.JoinGroupResponseData;
+import org.apache.kafka.common.message.LeaveGroupRequestData;
 import org.apache.kafka.common.message.OffsetCommitRequestData;
+import org.apache.kafka.common.message.SyncGroupRequestData;
+import org.apache.kafka.common.message.SyncGroupResponseData;
 import org.apache.kafka.common.protocol.Errors;
 import org.apache.kafka.common.security.auth.KafkaPrincipal;
 import org.apache.kafka.common.security.auth.SecurityProtocol;
@@ -57,13 +66,19 @@ import org.apache.kafka.timeline.SnapshotRegistry;
  * gone NAME
  * pass MS
  * beat MEMBER EPOCH INSTANCE REBALANCE_MS NAMES ASSIGNOR OWNED
+ * join MEMBER INSTANCE SUBSCRIPTION FRESH_ID       of the classic protocol, as the next three
+ * sync MEMBER INSTANCE GENERATION
+ * heart MEMBER INSTANCE GENERATION
+ * leave MEMBER INSTANCE
  * commit MEMBER EPOCH TOPIC PARTITION
  * delete
  * </pre>
  *
- * and what it led to: "answer CODE MEMBER_EPOCH ASSIGNMENT MESSAGE", "code CODE", "record KEY VALUE" for each record
- * in hexadecimal, "state STATE GROUP_EPOCH ASSIGNMENT_EPOCH". Nothing is a dash; topics and partitions are ID:1,2;ID:0.
- * The assignor is range, which doesn't depend on the order of hash maps.
+ * and what it led to: "answer CODE MEMBER_EPOCH ASSIGNMENT MESSAGE", "joined CODE MEMBER GENERATION PROTOCOL", "synced
+ * CODE ASSIGNMENT", "code CODE", "record KEY VALUE" for each record in hexadecimal, "state STATE GROUP_EPOCH
+ * ASSIGNMENT_EPOCH". Nothing is a dash; topics and partitions are ID:1,2;ID:0. The assignor is range, which doesn't
+ * depend on the order of hash maps. Every third group has members that speak the classic protocol; it doesn't become a
+ * classic group, whose members Kafka has in the order of hash maps.
  */
 public class ConsumerGroupCases {
     private static final String GROUP = "group";
@@ -154,7 +169,7 @@ public class ConsumerGroupCases {
         @Override
         public void schedule(String key, long delay, TimeUnit unit, boolean retry,
                              TimeoutOperation<CoordinatorRecord> operation) {
-            if (key.contains("-timeout-")) {
+            if (key.contains("-timeout-") || key.startsWith("join-") || key.startsWith("sync-")) {
                 deadlines.put(key, new Deadline(clock.now + unit.toMillis(delay), operation));
             }
         }
@@ -183,10 +198,11 @@ public class ConsumerGroupCases {
             return deadlines.containsKey(key);
         }
 
-        /** The next one by time; sessions first, then by member. */
+        /** The next one by time, then by what it is for, then by member. */
         private Optional<Map.Entry<String, Deadline>> next() {
             Comparator<Map.Entry<String, Deadline>> order = Comparator.comparingLong(entry -> entry.getValue().at());
-            order = order.thenComparing(entry -> !entry.getKey().startsWith("session"));
+            List<String> kinds = List.of("session", "rebalance", "join", "sync");
+            order = order.thenComparing(entry -> kinds.indexOf(entry.getKey().split("-")[0]));
             return deadlines.entrySet().stream().min(order.thenComparing(Map.Entry::getKey));
         }
     }
@@ -259,7 +275,12 @@ public class ConsumerGroupCases {
         private boolean heard = true;
         private List<String> subscribed = List.of();
         private TreeMap<Uuid, List<Integer>> owned = new TreeMap<>();
+        /** What a member of the classic protocol has to do next, or none if it speaks the consumer protocol. */
+        private Next next;
+        private TreeMap<String, List<Integer>> assigned = new TreeMap<>();
     }
+
+    private enum Next { JOIN, SYNC, HEARTBEAT }
 
     private final Random random;
     private final GroupCoordinatorRecordSerde serde = new GroupCoordinatorRecordSerde();
@@ -268,6 +289,7 @@ public class ConsumerGroupCases {
     private final Timer timer = new Timer();
     private final Member[] members = new Member[MEMBERS];
     private final GroupCoordinatorShard shard;
+    private final boolean isMixed;
     private Image image = new Image(new TreeMap<>(), 1);
     private long offset = 0;
     private int named = 0;
@@ -276,15 +298,17 @@ public class ConsumerGroupCases {
         Random random = new Random(20_260);
         int groups = args.length == 0 ? 12 : Integer.parseInt(args[0]);
         for (int group = 0; group < groups; group++) {
-            new ConsumerGroupCases(random, group % 2 == 0 ? 0 : 1_000).run();
+            new ConsumerGroupCases(random, group % 2 == 0 ? 0 : 1_000, group % 3 == 2).run();
         }
     }
 
-    private ConsumerGroupCases(Random random, int intervalMs) {
+    private ConsumerGroupCases(Random random, int intervalMs, boolean isMixed) {
         this.random = random;
+        this.isMixed = isMixed;
         Properties properties = new Properties();
         properties.put("group.consumer.assignors", "range");
         properties.put("group.consumer.assignment.interval.ms", intervalMs);
+        properties.put("group.consumer.migration.policy", "disabled");
         AbstractConfig settings = new AbstractConfig(
             Utils.mergeConfigs(List.of(GroupCoordinatorConfig.CONFIG_DEF, ShareGroupConfig.CONFIG_DEF)), properties, false);
         GroupCoordinatorConfig config = new GroupCoordinatorConfig(settings);
@@ -376,6 +400,19 @@ public class ConsumerGroupCases {
 
     private void act(int slot) {
         Member member = members[slot];
+        if (member == null && isMixed && hasMembers() && random.nextInt(2) == 0) {
+            member = new Member();
+            member.id = "";
+            member.next = Next.JOIN;
+            while (member.subscribed.isEmpty()) {
+                member.subscribed = subscription();
+            }
+            members[slot] = member;
+        }
+        if (member != null && member.next != null) {
+            actClassic(slot, member);
+            return;
+        }
         ConsumerGroupHeartbeatRequestData request = new ConsumerGroupHeartbeatRequestData().setGroupId(GROUP);
         if (slot < STATIC_MEMBERS) {
             request.setInstanceId("instance-" + slot);
@@ -481,6 +518,155 @@ public class ConsumerGroupCases {
         }
     }
 
+    private boolean hasMembers() {
+        return !describe().members().isEmpty();
+    }
+
+    private void actClassic(int slot, Member member) {
+        String instance = slot < STATIC_MEMBERS ? "instance-" + slot : null;
+        int what = random.nextInt(30);
+        if (!member.id.isEmpty() && what == 0) {
+            leave(slot, instance);
+        } else if (!hasMembers()) {
+            // It would begin a classic group.
+            members[slot] = null;
+            pass(1);
+        } else if (describe().members().stream().noneMatch(other -> other.memberType() == 1)) {
+            // Kafka leaves new partitions to nobody then, until somebody joins. FluxMQ sends a member to join.
+            pass(1);
+        } else if (member.next == Next.JOIN || what == 1) {
+            if (what == 2) {
+                member.subscribed = subscription();
+            }
+            join(slot, instance);
+        } else if (member.next == Next.SYNC) {
+            sync(slot, instance, member.epoch - (what == 3 ? 1 : 0));
+        } else {
+            heart(slot, instance, member.epoch - (what == 3 ? 1 : 0));
+        }
+    }
+
+    private void join(int slot, String instance) {
+        Member member = members[slot];
+        List<TopicPartition> owned = new ArrayList<>();
+        member.assigned.forEach((topic, indexes) -> indexes.forEach(index -> owned.add(new TopicPartition(topic, index))));
+        byte[] subscription = bytes(ConsumerProtocol.serializeSubscription(
+            new ConsumerPartitionAssignor.Subscription(member.subscribed, null, owned, member.epoch, Optional.empty())));
+        JoinGroupRequestData request = new JoinGroupRequestData().setGroupId(GROUP).setMemberId(member.id)
+            .setGroupInstanceId(instance).setProtocolType("consumer").setSessionTimeoutMs(10_000)
+            .setRebalanceTimeoutMs(5_000);
+        request.protocols().add(
+            new JoinGroupRequestData.JoinGroupRequestProtocol().setName("range").setMetadata(subscription));
+        CompletableFuture<JoinGroupResponseData> future = new CompletableFuture<>();
+        CoordinatorResult<Void, CoordinatorRecord> result = null;
+        JoinGroupResponseData response;
+        try {
+            result = shard.classicGroupJoin(context, request, future);
+            if (result.appendFuture() != null) {
+                result.appendFuture().complete(null);
+            }
+            response = future.getNow(null);
+        } catch (ApiException error) {
+            response = new JoinGroupResponseData().setErrorCode(Errors.forException(error).code());
+        }
+        String fresh = member.id.isEmpty() && !response.memberId().isEmpty() ? hex(Uuid.fromString(response.memberId())) : "0";
+        say("join", member.id.isEmpty() ? "-" : member.id, dash(instance), HexFormat.of().formatHex(subscription), fresh);
+        say("joined", response.errorCode(), response.memberId().isEmpty() ? "-" : response.memberId(),
+            response.generationId(), dash("".equals(response.protocolName()) ? null : response.protocolName()));
+        if (result != null) {
+            append(result);
+        }
+        if (response.errorCode() == Errors.NONE.code()) {
+            member.id = response.memberId();
+            member.epoch = response.generationId();
+            member.next = Next.SYNC;
+        } else if (response.errorCode() == Errors.MEMBER_ID_REQUIRED.code()) {
+            member.id = response.memberId();
+        } else {
+            members[slot] = null;
+        }
+    }
+
+    private void sync(int slot, String instance, int generation) {
+        Member member = members[slot];
+        say("sync", member.id, dash(instance), generation);
+        SyncGroupRequestData request = new SyncGroupRequestData().setGroupId(GROUP).setMemberId(member.id)
+            .setGroupInstanceId(instance).setGenerationId(generation).setProtocolType("consumer").setProtocolName("range");
+        CompletableFuture<SyncGroupResponseData> future = new CompletableFuture<>();
+        try {
+            var result = shard.classicGroupSync(context, request, future);
+            if (result.appendFuture() != null) {
+                result.appendFuture().complete(null);
+            }
+            SyncGroupResponseData response = future.getNow(null);
+            TreeMap<String, List<Integer>> assigned = new TreeMap<>();
+            if (response.assignment().length > 0) {
+                var assignment = ConsumerProtocol.deserializeAssignment(java.nio.ByteBuffer.wrap(response.assignment()));
+                for (TopicPartition partition : assignment.partitions()) {
+                    assigned.computeIfAbsent(partition.topic(), topic -> new ArrayList<>()).add(partition.partition());
+                }
+            }
+            List<String> topics = new ArrayList<>();
+            assigned.forEach((topic, indexes) ->
+                topics.add(topic + ":" + String.join(",", indexes.stream().sorted().map(String::valueOf).toList())));
+            say("synced", response.errorCode(), "[" + String.join(";", topics) + "]");
+            append(result);
+            boolean gaveUp = member.assigned.entrySet().stream().anyMatch(topic ->
+                !assigned.getOrDefault(topic.getKey(), List.of()).containsAll(topic.getValue()));
+            member.assigned = assigned;
+            member.next = gaveUp ? Next.JOIN : Next.HEARTBEAT;
+        } catch (ApiException error) {
+            say("synced", Errors.forException(error).code(), "-");
+            refused(slot, error);
+        }
+    }
+
+    private void heart(int slot, String instance, int generation) {
+        Member member = members[slot];
+        say("heart", member.id, dash(instance), generation);
+        try {
+            var result = shard.classicGroupHeartbeat(context, new HeartbeatRequestData().setGroupId(GROUP)
+                .setMemberId(member.id).setGroupInstanceId(instance).setGenerationId(generation));
+            say("code", result.response().errorCode());
+            append(result);
+            if (result.response().errorCode() == Errors.REBALANCE_IN_PROGRESS.code()) {
+                member.next = Next.JOIN;
+            }
+        } catch (ApiException error) {
+            say("code", Errors.forException(error).code());
+            refused(slot, error);
+        }
+    }
+
+    private void refused(int slot, ApiException error) {
+        if (Errors.forException(error) == Errors.REBALANCE_IN_PROGRESS) {
+            members[slot].next = Next.JOIN;
+        } else {
+            members[slot] = null;
+        }
+    }
+
+    private void leave(int slot, String instance) {
+        Member member = members[slot];
+        members[slot] = null;
+        say("leave", member.id, dash(instance));
+        try {
+            var result = shard.classicGroupLeave(context, new LeaveGroupRequestData().setGroupId(GROUP)
+                .setMembers(List.of(new LeaveGroupRequestData.MemberIdentity().setMemberId(member.id)
+                    .setGroupInstanceId(instance))));
+            say("code", result.response().members().get(0).errorCode());
+            append(result);
+        } catch (ApiException error) {
+            say("code", Errors.forException(error).code());
+        }
+    }
+
+    private static byte[] bytes(java.nio.ByteBuffer buffer) {
+        byte[] bytes = new byte[buffer.remaining()];
+        buffer.get(bytes);
+        return bytes;
+    }
+
     private void commit() {
         int slot = random.nextInt(MEMBERS);
         Member member = members[slot];
@@ -489,7 +675,7 @@ public class ConsumerGroupCases {
             pass(1);
             return;
         }
-        String id = member == null ? "nobody" : member.id;
+        String id = member == null || member.id.isEmpty() ? "nobody" : member.id;
         int epoch = member == null ? random.nextInt(3) - 1 : member.epoch + random.nextInt(4) - 2;
         int partition = random.nextInt(topic.partitions());
         say("commit", id, epoch, topic.name(), partition);
@@ -524,9 +710,12 @@ public class ConsumerGroupCases {
         }
     }
 
+    private ConsumerGroupDescribeResponseData.DescribedGroup describe() {
+        return shard.consumerGroupDescribe(List.of(GROUP), Long.MAX_VALUE).get(0);
+    }
+
     private void state() {
-        ConsumerGroupDescribeResponseData.DescribedGroup group =
-            shard.consumerGroupDescribe(List.of(GROUP), Long.MAX_VALUE).get(0);
+        ConsumerGroupDescribeResponseData.DescribedGroup group = describe();
         say("state", group.errorCode() == 0 ? group.groupState() : "-", group.groupEpoch(), group.assignmentEpoch());
     }
 

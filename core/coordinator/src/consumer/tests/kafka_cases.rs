@@ -4,13 +4,19 @@
 use std::iter::Peekable;
 use std::str::{Lines, SplitWhitespace};
 
-use fluxmq_protocol::messages::OffsetCommitRequest;
+use fluxmq_protocol::consumer_protocol;
+use fluxmq_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use fluxmq_protocol::messages::leave_group_request::MemberIdentity;
 use fluxmq_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
+use fluxmq_protocol::messages::{
+    HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, OffsetCommitRequest, SyncGroupRequest,
+};
 
 use super::*;
-use crate::config::Assignor;
+use crate::config::{Assignor, MigrationPolicy};
+use crate::turn::{Reply, Token};
 
 const CASES: &str = include_str!("../../../tests/data/consumer_groups.txt");
 
@@ -95,6 +101,10 @@ impl Replayed<'_> {
             "gone" => self.fixture.driver.topics.remove(words.next().unwrap()),
             "pass" => self.fixture.pass(number(words)),
             "beat" => self.beat(words),
+            "join" => self.join(words),
+            "sync" => self.sync(words),
+            "heart" => self.heart(words),
+            "leave" => self.leave(words),
             "commit" => self.commit(words),
             "delete" => {
                 let code =
@@ -128,6 +138,93 @@ impl Replayed<'_> {
         assert_eq!(told, assignment(answer.next().unwrap()));
         let message: Vec<&str> = answer.collect();
         assert_eq!(response.error_message.as_deref().unwrap_or("-"), message.join(" "));
+    }
+
+    fn join(&mut self, words: &mut Words<'_>) {
+        let (member, instance) = (optional(words.next().unwrap()), optional(words.next().unwrap()));
+        let protocol = JoinGroupRequestProtocol::default()
+            .with_name(text("range"))
+            .with_metadata(bytes(words.next().unwrap()).unwrap().into());
+        let mut requester = requester(9);
+        requester.fresh_id = Uuid::from_u128(topic_id(words.next().unwrap()));
+        let request = JoinGroupRequest::default()
+            .with_group_id(GroupId(text(GROUP)))
+            .with_member_id(text(member.unwrap_or_default()))
+            .with_group_instance_id(instance.map(text))
+            .with_protocol_type(text("consumer"))
+            .with_session_timeout_ms(10_000)
+            .with_rebalance_timeout_ms(5_000)
+            .with_protocols(vec![protocol]);
+        self.fixture.driver.turn(|shard, turn| shard.join_group(turn, &requester, request, Token(1)));
+        self.fixture.check();
+        let Some((Token(1), Reply::JoinGroup(response))) = self.fixture.driver.replies.pop() else {
+            panic!("a member of a consumer group is answered at once");
+        };
+        let mut joined = self.expect("joined");
+        assert_eq!(response.error_code, number::<i16>(&mut joined));
+        assert_eq!(
+            Some(response.member_id.as_str()).filter(|id| !id.is_empty()),
+            optional(joined.next().unwrap())
+        );
+        assert_eq!(response.generation_id, number::<i32>(&mut joined));
+        let protocol = response.protocol_name.as_deref().filter(|name| !name.is_empty());
+        assert_eq!(protocol, optional(joined.next().unwrap()));
+    }
+
+    fn sync(&mut self, words: &mut Words<'_>) {
+        let (member, instance) = (words.next().unwrap(), optional(words.next().unwrap()));
+        let request = SyncGroupRequest::default()
+            .with_group_id(GroupId(text(GROUP)))
+            .with_member_id(text(member))
+            .with_group_instance_id(instance.map(text))
+            .with_generation_id(number(words))
+            .with_protocol_type(Some(text("consumer")))
+            .with_protocol_name(Some(text("range")));
+        self.fixture.driver.turn(|shard, turn| shard.sync_group(turn, &requester(5), request, Token(1)));
+        self.fixture.check();
+        let Some((Token(1), Reply::SyncGroup(response))) = self.fixture.driver.replies.pop() else {
+            panic!("a member of a consumer group is answered at once");
+        };
+        let mut synced = self.expect("synced");
+        assert_eq!(response.error_code, number::<i16>(&mut synced));
+        let Some(expected) = list(synced.next().unwrap(), ';') else { return };
+        let mut topics: Vec<String> = Vec::new();
+        if !response.assignment.is_empty() {
+            let assignment = consumer_protocol::decode_assignment(&response.assignment).unwrap();
+            topics.extend(assignment.assigned_partitions.iter().map(|topic| {
+                let mut partitions = topic.partitions.clone();
+                partitions.sort_unstable();
+                let partitions: Vec<_> = partitions.iter().map(ToString::to_string).collect();
+                format!("{}:{}", topic.topic.as_str(), partitions.join(","))
+            }));
+            topics.sort();
+        }
+        assert_eq!(topics, expected);
+    }
+
+    fn heart(&mut self, words: &mut Words<'_>) {
+        let (member, instance) = (words.next().unwrap(), optional(words.next().unwrap()));
+        let request = HeartbeatRequest::default()
+            .with_group_id(GroupId(text(GROUP)))
+            .with_member_id(text(member))
+            .with_group_instance_id(instance.map(text))
+            .with_generation_id(number(words));
+        let response = self.fixture.driver.turn(|shard, turn| shard.heartbeat(turn, &request));
+        self.fixture.check();
+        assert_eq!(response.error_code, number::<i16>(&mut self.expect("code")));
+    }
+
+    fn leave(&mut self, words: &mut Words<'_>) {
+        let member = MemberIdentity::default()
+            .with_member_id(text(words.next().unwrap()))
+            .with_group_instance_id(optional(words.next().unwrap()).map(text));
+        let request =
+            LeaveGroupRequest::default().with_group_id(GroupId(text(GROUP))).with_members(vec![member]);
+        let response =
+            self.fixture.driver.turn(|shard, turn| shard.leave_group(turn, &requester(5), &request));
+        self.fixture.check();
+        let code = response.members.first().map_or(response.error_code, |member| member.error_code);
+        assert_eq!(code, number::<i16>(&mut self.expect("code")));
     }
 
     fn commit(&mut self, words: &mut Words<'_>) {
@@ -185,6 +282,7 @@ fn groups_do_what_they_do_in_kafka() {
         let fixture = Fixture::with(|config| {
             config.consumer_assignment_interval_ms = interval_ms.parse().unwrap();
             config.consumer_assignors = vec![Assignor::Range];
+            config.consumer_migration_policy = MigrationPolicy::Disabled;
         });
         let mut replayed = Replayed { fixture, lines: lines.peekable() };
         replayed.fixture.driver.topics = crate::testing::TestTopics::default();
