@@ -56,6 +56,27 @@ def test_configs_describe(broker, topic):
     assert "auto.create.topics.enable=true" in brokers
 
 
+def test_configs_alter(broker, topic):
+    at = ("--bootstrap-server", broker.bootstrap)
+    group = ("--entity-type", "groups", "--entity-name", f"{topic}-group")
+    assert "Completed updating config" in tool("kafka-configs", *at, "--alter", *group, "--add-config",
+                                               "consumer.session.timeout.ms=50000,consumer.heartbeat.interval.ms=6000")
+    described = tool("kafka-configs", *at, "--describe", *group)
+    assert "consumer.session.timeout.ms=50000 sensitive=false synonyms={DYNAMIC_GROUP_CONFIG:consumer.session.timeout.ms=50000" \
+        in described, described
+    tool("kafka-configs", *at, "--alter", *group, "--delete-config", "consumer.session.timeout.ms")
+    described = tool("kafka-configs", *at, "--describe", *group)
+    assert "consumer.session.timeout.ms" not in described and "consumer.heartbeat.interval.ms=6000" in described
+    refused = tool("kafka-configs", *at, "--alter", *group, "--add-config", "consumer.session.timeout.ms=1", check=False)
+    assert "Completed" not in refused
+
+    tool("kafka-topics", *at, "--create", "--topic", topic)
+    tool("kafka-configs", *at, "--alter", "--entity-type", "topics", "--entity-name", topic, "--add-config",
+         "cleanup.policy=[compact,delete],retention.ms=5000")
+    described = tool("kafka-topics", *at, "--describe", "--topic", topic)
+    assert "retention.ms=5000" in described and "cleanup.policy=compact,delete" in described
+
+
 def test_log_dirs(broker, topic):
     at = ("--bootstrap-server", broker.bootstrap)
     tool("kafka-console-producer", *at, "--topic", topic, stdin="x\n" * 50)

@@ -40,6 +40,7 @@ REQUESTS = [
     "DescribeLogDirs",
     "CreatePartitions",
     "DeleteGroups",
+    "IncrementalAlterConfigs",
     "OffsetDelete",
     "DescribeCluster",
     "ConsumerGroupHeartbeat",

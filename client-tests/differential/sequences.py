@@ -826,6 +826,91 @@ def describe_configs_errors(s: Session):
     s.send("DescribeConfigs", 4, {"Resources": []}, label="nothing")
 
 
+# Settings changed while running.
+
+TOPIC, BROKER, GROUP = 2, 4, 32
+SET, DELETE, APPEND, SUBTRACT = range(4)
+
+
+def alter_configs(s: Session, label: str, *resources, version: int = 1, validate_only: bool = False):
+    """Each resource is (kind, name, key, operation, value, key, operation, value ...)."""
+    asked = [{"ResourceType": kind, "ResourceName": name, "Configs": [
+        {"Name": changes[i], "ConfigOperation": changes[i + 1], "Value": changes[i + 2]} for i in range(0, len(changes), 3)]}
+        for kind, name, *changes in resources]
+    s.send("IncrementalAlterConfigs", version, {"Resources": asked, "ValidateOnly": validate_only}, label=label)
+
+
+def describe_config(s: Session, label: str, kind: int, name: str, keys: list[str] | None):
+    time.sleep(0.5)  # Kafka's brokers learn of a change after its controller has answered
+    s.send("DescribeConfigs", 4, {"Resources": [{"ResourceType": kind, "ResourceName": name, "ConfigurationKeys": keys}],
+                                  "IncludeSynonyms": True}, label=label)
+
+
+@sequence
+def alter_group_configs(s: Session):
+    group, session, heartbeat = s.topic("group"), "consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"
+    describe_config(s, "of a group that nobody heard of", GROUP, group, None)
+    alter_configs(s, "session", (GROUP, group, session, SET, "50000"), version=0)
+    alter_configs(s, "with spaces", (GROUP, group, "consumer.assignment.interval.ms", SET, " 2000 "))
+    alter_configs(s, "of share groups", (GROUP, group, "share.auto.offset.reset", SET, "by_duration:PT1H",
+                                         "share.renew.acknowledge.enable", SET, "FALSE"))
+    describe_config(s, "set", GROUP, group, None)
+    alter_configs(s, "validate only", (GROUP, group, heartbeat, SET, "6000"), validate_only=True)
+    alter_configs(s, "the same again", (GROUP, group, session, SET, "50000"))
+    alter_configs(s, "two at once", (GROUP, group, heartbeat, SET, "15000", session, DELETE, "7"))
+    describe_config(s, "deleted", GROUP, group, [session, heartbeat, "no.such.key"])
+    describe_config(s, "without a name", GROUP, "", None)
+
+
+@sequence
+def alter_group_configs_refused(s: Session):
+    group, session, heartbeat = s.topic("group"), "consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"
+    for key, value in ((session, "1000"), (session, "61000"), (session, "0"), (session, "abc"), (session, ""), (session, None),
+                       (heartbeat, "1"), (heartbeat, "15001"), ("consumer.assignment.interval.ms", "15001"), ("no.such.key", "1"),
+                       ("share.session.timeout.ms", "1"), ("share.isolation.level", "x"), ("share.auto.offset.reset", "never"),
+                       ("share.record.lock.duration.ms", "70000"), ("streams.num.standby.replicas", "5")):
+        alter_configs(s, f"{key} = {value!r}", (GROUP, group, key, SET, value))
+    alter_configs(s, "append", (GROUP, group, session, APPEND, "1"))
+    alter_configs(s, "subtract from an unknown key", (GROUP, group, "no.such.key", SUBTRACT, "1"))
+    alter_configs(s, "delete an unknown key", (GROUP, group, "no.such.key", DELETE, None))
+    alter_configs(s, "no name", (GROUP, "", session, SET, "50000"))
+    alter_configs(s, "a key twice", (GROUP, group, session, SET, "50000", session, SET, "51000"))
+    alter_configs(s, "a resource twice", (GROUP, group, session, SET, "50000"), (GROUP, group, session, SET, "51000"))
+    alter_configs(s, "one good, one bad", (GROUP, group, session, SET, "50000"), (GROUP, group + "2", session, SET, "1"))
+    alter_configs(s, "no resources")
+    alter_configs(s, "no keys", (GROUP, group))
+    alter_configs(s, "unknown kinds", (0, "x"), (77, "x"), (1, "x", "a", SET, "b"))
+    alter_configs(s, "another broker", (BROKER, "7", "log.retention.ms", SET, "1"))
+    alter_configs(s, "a broker that is no number", (BROKER, "one", "log.retention.ms", SET, "1"))
+    alter_configs(s, "a key of the broker that is read at start", (BROKER, "1", "broker.rack", SET, "r"))
+    describe_config(s, "in the end", GROUP, group, [session, heartbeat])
+
+
+@sequence
+def alter_topic_configs(s: Session):
+    s.create_topic(configs={"retention.ms": "12345"})
+    topic = s.topic()
+    alter_configs(s, "set and append", (TOPIC, topic, "retention.ms", SET, "1000", "cleanup.policy", APPEND, "compact"), version=0)
+    describe_config(s, "appended", TOPIC, topic, ["retention.ms", "cleanup.policy"])
+    alter_configs(s, "append what is there", (TOPIC, topic, "cleanup.policy", APPEND, "compact,delete"))
+    alter_configs(s, "subtract", (TOPIC, topic, "cleanup.policy", SUBTRACT, "delete"))
+    describe_config(s, "subtracted", TOPIC, topic, ["cleanup.policy"])
+    alter_configs(s, "validate only", (TOPIC, topic, "retention.ms", SET, "7"), validate_only=True)
+    alter_configs(s, "delete", (TOPIC, topic, "retention.ms", DELETE, None, "cleanup.policy", DELETE, None, "flush.ms", DELETE, None))
+    describe_config(s, "deleted", TOPIC, topic, ["retention.ms", "cleanup.policy"])
+    for label, name, key, operation, value in (
+            ("append to no list", topic, "retention.ms", APPEND, "1"), ("unknown key", topic, "no.such.key", SET, "1"),
+            ("append to an unknown key", topic, "no.such.key", APPEND, "1"), ("bad value", topic, "retention.ms", SET, "abc"),
+            ("bad policy", topic, "cleanup.policy", APPEND, "x"), ("null", topic, "retention.ms", SET, None),
+            ("unknown topic", s.topic("nowhere"), "retention.ms", SET, "1"), ("no name", "", "retention.ms", SET, "1"),
+            ("unknown topic, bad value", s.topic("nowhere"), "retention.ms", SET, "abc"), ("bad name", "a b", "retention.ms", SET, "1")):
+        alter_configs(s, label, (TOPIC, name, key, operation, value))
+    s.produce(batch([b"x" * 3000]), label="before the limit")
+    alter_configs(s, "a limit", (TOPIC, topic, "max.message.bytes", SET, "1000"))
+    time.sleep(0.5)
+    s.produce(batch([b"x" * 3000]), label="behind the limit")
+
+
 @sequence
 def describe_log_dirs(s: Session):
     s.create_topic(partitions=2)

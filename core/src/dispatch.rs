@@ -219,6 +219,14 @@ const ROWS: &[Api] = &[
         exercised_by: "Java and librdkafka admin clients, kafka-consumer-groups --delete; every version in core/tests/served_apis.rs",
     },
     Api {
+        key: ApiKey::IncrementalAlterConfigs,
+        min_version: 0,
+        max_version: 1,
+        advertised_min_version: 0,
+        handler: handlers::incremental_alter_configs::handle,
+        exercised_by: "Java and librdkafka admin clients, kafka-configs --alter; every version in the differential test and core/tests/served_apis.rs",
+    },
+    Api {
         key: ApiKey::OffsetDelete,
         min_version: 0,
         max_version: 0,

@@ -6,7 +6,8 @@ use fluxmq_storage::log::{self, ReadError};
 use fluxmq_storage::producer_state::SequenceError;
 
 use crate::config::ConfigError;
-use crate::meta::{CreatePartitionsError, CreateTopicError, DeleteTopicError};
+use crate::config::group::GroupConfigError;
+use crate::meta::{CreatePartitionsError, CreateTopicError, DeleteTopicError, MetadataError};
 use crate::partitions::partition::{AppendError, CommitState, DeleteRecordsError, LeaderEpochError};
 
 /// Kafka's own text for INVALID_REQUEST.
@@ -109,6 +110,18 @@ impl From<DeleteTopicError> for ApiError {
 impl From<ConfigError> for ApiError {
     fn from(error: ConfigError) -> Self {
         Self::new(ErrorCode::InvalidConfig, error.to_string())
+    }
+}
+
+impl From<GroupConfigError> for ApiError {
+    fn from(error: GroupConfigError) -> Self {
+        Self::new(ErrorCode::InvalidConfig, error.to_string())
+    }
+}
+
+impl From<MetadataError> for ApiError {
+    fn from(error: MetadataError) -> Self {
+        Self::new(ErrorCode::KafkaStorageError, error.to_string())
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use fluxmq::config::definition::{ConfigKey, Effect, ValidValues, broker_keys, topic_keys};
+use fluxmq::config::definition::{ConfigKey, Effect, ValidValues, broker_keys, group_keys, topic_keys};
 use fluxmq::config::topic::server_synonyms;
 use fluxmq::config::{BrokerConfig, Settings, properties};
 
@@ -75,7 +75,8 @@ fn document() -> String {
         "Retention, compaction and what belongs to them: the values are read, checked and shown.",
         &with_effect(Effect::Later),
     );
-    text += "\n## Keys of a topic\n\nEach takes its default from the broker's key beside it.\n\n\
+    text += "\n## Keys of a topic\n\nEach takes its default from the broker's key beside it. They are set when a topic is \
+             made, or at any time by `kafka-configs --alter --entity-type topics`.\n\n\
              | key | broker's key | default | takes | meaning |\n|---|---|---|---|---|\n";
     for key in topic_keys().iter().filter(|key| !key.internal) {
         let synonyms: Vec<String> =
@@ -83,6 +84,15 @@ fn document() -> String {
         let (default, allowed, meaning) = (default_of(key), allowed_of(key), key.documentation());
         let synonyms = synonyms.join(", ");
         writeln!(text, "| `{}` | {synonyms} | {default} | {allowed} | {meaning} |", key.name).unwrap();
+    }
+    text += "\n## Keys of a group\n\nEach takes its default from the broker's key beside it, and lies between that key's \
+             `min` and `max`. They are set at any time by `kafka-configs --alter --entity-type groups`, also for a group \
+             that doesn't exist yet.\n\n| key | broker's key | default | takes | meaning |\n|---|---|---|---|---|\n";
+    for key in group_keys().iter() {
+        let (default, allowed, meaning) = (default_of(key), allowed_of(key), key.documentation());
+        let of_broker = broker_keys().get(&format!("group.{}", key.name));
+        let of_broker = of_broker.map_or_else(String::new, |key| format!("`{}`", key.name));
+        writeln!(text, "| `{}` | {of_broker} | {default} | {allowed} | {meaning} |", key.name).unwrap();
     }
     text += "\n## Keys without effect\n\nKafka's other keys are read, checked and shown, so that a Kafka configuration can be \
              used as it is; there is nothing here that they could rule.\n";

@@ -18,6 +18,7 @@ use fluxmq_protocol::messages::delete_records_request::{DeleteRecordsPartition, 
 use fluxmq_protocol::messages::delete_topics_request::DeleteTopicState;
 use fluxmq_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use fluxmq_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use fluxmq_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use fluxmq_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use fluxmq_protocol::messages::metadata_request::MetadataRequestTopic;
 use fluxmq_protocol::messages::offset_for_leader_epoch_request::{
@@ -28,8 +29,8 @@ use fluxmq_protocol::messages::{
     ApiKey, ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
     CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
     DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest,
-    FetchRequest, FindCoordinatorRequest, GroupId, InitProducerIdRequest, ListOffsetsRequest,
-    MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, TopicName,
+    FetchRequest, FindCoordinatorRequest, GroupId, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, TopicName,
 };
 use fluxmq_storage::batch::BatchBuilder;
 use uuid::Uuid;
@@ -99,6 +100,7 @@ impl Fixture {
             ApiKey::DescribeConfigs => self.describe_configs(version),
             ApiKey::DescribeLogDirs => self.describe_log_dirs(version),
             ApiKey::CreatePartitions => self.create_partitions(version),
+            ApiKey::IncrementalAlterConfigs => self.incremental_alter_configs(version),
             ApiKey::DescribeCluster => self.describe_cluster(version),
             ApiKey::ConsumerGroupHeartbeat => self.consumer_group_heartbeat(version),
             ApiKey::ConsumerGroupDescribe => self.consumer_group_describe(version),
@@ -356,6 +358,25 @@ impl Fixture {
                 .iter()
                 .all(|config| config.documentation.as_ref().is_some_and(|text| !text.is_empty()));
             assert_eq!(documented, version >= 3, "v{version}");
+        }
+    }
+
+    fn incremental_alter_configs(&mut self, version: i16) {
+        for (resource_type, name, key, value) in
+            [(2, "t", "file.delete.delay.ms", "50000"), (32, "g", "consumer.session.timeout.ms", "50000")]
+        {
+            let config = AlterableConfig::default()
+                .with_name(StrBytes::from_static_str(key))
+                .with_value(Some(StrBytes::from_static_str(value)));
+            let resource = AlterConfigsResource::default()
+                .with_resource_type(resource_type)
+                .with_resource_name(StrBytes::from_static_str(name))
+                .with_configs(vec![config]);
+            let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+            let response = self.client.call(version, &request);
+            let result = &response.responses[0];
+            assert_eq!((result.error_code, &result.error_message), (0, &None), "v{version}");
+            assert_eq!((result.resource_type, &*result.resource_name), (resource_type, name), "v{version}");
         }
     }
 

@@ -73,6 +73,9 @@ pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
         ApiKey::DeleteGroups => {
             Some(Shape { versions: span(0, 2), flexible: from(2), fields: DELETE_GROUPS_REQUEST })
         }
+        ApiKey::IncrementalAlterConfigs => {
+            Some(Shape { versions: span(0, 1), flexible: from(1), fields: INCREMENTAL_ALTER_CONFIGS_REQUEST })
+        }
         ApiKey::OffsetDelete => {
             Some(Shape { versions: span(0, 0), flexible: NEVER, fields: OFFSET_DELETE_REQUEST })
         }
@@ -494,6 +497,32 @@ static CREATE_PARTITIONS_REQUEST: &[Field] = &[
 
 static DELETE_GROUPS_REQUEST: &[Field] =
     &[field(Array { element: &String, element_memory_bytes: 32 }, from(0))];
+
+static INCREMENTAL_ALTER_CONFIGS_REQUEST_ALTERABLE_CONFIG: &[Field] =
+    &[field(String, from(0)), field(Fixed(1), from(0)), field(String, from(0)).nullable(from(0))];
+
+static INCREMENTAL_ALTER_CONFIGS_REQUEST_ALTER_CONFIGS_RESOURCE: &[Field] = &[
+    field(Fixed(1), from(0)),
+    field(String, from(0)),
+    field(
+        Array {
+            element: &Struct(INCREMENTAL_ALTER_CONFIGS_REQUEST_ALTERABLE_CONFIG),
+            element_memory_bytes: 96,
+        },
+        from(0),
+    ),
+];
+
+static INCREMENTAL_ALTER_CONFIGS_REQUEST: &[Field] = &[
+    field(
+        Array {
+            element: &Struct(INCREMENTAL_ALTER_CONFIGS_REQUEST_ALTER_CONFIGS_RESOURCE),
+            element_memory_bytes: 88,
+        },
+        from(0),
+    ),
+    field(Fixed(1), from(0)),
+];
 
 static OFFSET_DELETE_REQUEST_OFFSET_DELETE_REQUEST_PARTITION: &[Field] = &[field(Fixed(4), from(0))];
 

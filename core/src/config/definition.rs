@@ -1,6 +1,6 @@
 //! The tables of configuration keys: name, type, default, valid values, importance, update mode, documentation.
 //!
-//! The tables themselves are text, `keys/broker.txt` and `keys/topic.txt`; they hold every key of Kafka 4.3, so that
+//! The tables themselves are text, `keys/broker.txt`, `keys/topic.txt` and `keys/group.txt`; they hold every key of Kafka 4.3, so that
 //! no Kafka configuration is unknown here and DescribeConfigs is complete, and the broker's own keys. Whether a key
 //! does anything here stands in its [`Effect`].
 
@@ -31,6 +31,8 @@ pub enum UpdateMode {
     ClusterWide,
     /// Per topic, at any time.
     Topic,
+    /// Per group, at any time.
+    Group,
 }
 
 impl UpdateMode {
@@ -42,6 +44,7 @@ impl UpdateMode {
             UpdateMode::PerBroker => "per-broker",
             UpdateMode::ClusterWide => "cluster-wide",
             UpdateMode::Topic => "topic",
+            UpdateMode::Group => "group",
         }
     }
 }
@@ -71,7 +74,6 @@ impl Effect {
 
 /// Why the keys of a class have no effect, by the class's name in the tables.
 const REASONS: &[(&str, &str)] = &[
-    ("groups", "groups have no settings of their own yet"),
     ("lz4-levels", "LZ4 is written at one level"),
     ("metrics", "metrics are read from the HTTP listener"),
     ("one-dir", "there is one data directory and no controller to report to"),
@@ -110,6 +112,8 @@ pub enum ValidValues {
     NonEmpty,
     /// `*`, or a list of partition:broker.
     ThrottledReplicas,
+    /// `earliest`, `latest` or `by_duration:` and a duration.
+    OffsetReset,
 }
 
 /// One configuration key.
@@ -227,6 +231,14 @@ impl ConfigKey {
                     ),
                 ))
             }
+            (ValidValues::OffsetReset, Value::String(text)) if !is_offset_reset(text) => Err((
+                shown(),
+                format!(
+                    "Invalid value `{text}` for configuration {}. The value must be either 'earliest', 'latest' or of \
+                     the format 'by_duration:<PnDTnHnMn.nS>'.",
+                    self.name
+                ),
+            )),
             _ => Ok(()),
         }
     }
@@ -260,6 +272,7 @@ impl ConfigKey {
             ValidValues::ListOf(names) => format!("a list of {}", names.join(", ")),
             ValidValues::NonEmpty => format!("{kind}, not empty"),
             ValidValues::ThrottledReplicas => "* or a list of partition:broker".into(),
+            ValidValues::OffsetReset => "earliest, latest or by_duration:PnDTnHnMnS".into(),
         }
     }
 
@@ -292,6 +305,7 @@ impl ConfigKey {
                 "per-broker" => UpdateMode::PerBroker,
                 "cluster-wide" => UpdateMode::ClusterWide,
                 "topic" => UpdateMode::Topic,
+                "group" => UpdateMode::Group,
                 other => panic!("update mode of {name}: {other}"),
             },
             internal,
@@ -312,6 +326,36 @@ impl ConfigKey {
 fn is_throttled_replica(item: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     matches!(item.split_once(':'), Some((partition, broker)) if digits(partition) && digits(broker))
+}
+
+fn is_offset_reset(text: &str) -> bool {
+    match text.strip_prefix("by_duration:") {
+        Some(duration) => is_duration(&duration.to_ascii_uppercase()),
+        None => matches!(text, "earliest" | "latest"),
+    }
+}
+
+/// `PnDTnHnMn.nS`, each part optional but one, none negative.
+fn is_duration(text: &str) -> bool {
+    fn parts(text: &str, units: &str) -> Option<usize> {
+        let (mut rest, mut units, mut count) = (text, units, 0);
+        while !rest.is_empty() {
+            let end = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+            let (number, unit) = (&rest[..end], rest.as_bytes()[end] as char);
+            let place = units.find(unit)?;
+            let whole = number.split_once('.').map_or(number, |(whole, _)| whole);
+            if whole.is_empty() || (whole != number && (unit != 'S' || number.matches('.').count() > 1)) {
+                return None;
+            }
+            (rest, units, count) = (&rest[end + 1..], &units[place + 1..], count + 1);
+        }
+        Some(count)
+    }
+    let Some(text) = text.strip_prefix('P') else { return false };
+    match text.split_once('T') {
+        Some((days, time)) => parts(days, "D").is_some() && parts(time, "HMS").is_some_and(|count| count > 0),
+        None => parts(text, "D").is_some_and(|count| count > 0),
+    }
 }
 
 /// The cores that this process may use.
@@ -345,6 +389,7 @@ fn parse_valid(text: &'static str) -> Option<ValidValues> {
             "" => Some(ValidValues::Any),
             "non-empty" => Some(ValidValues::NonEmpty),
             "throttled replicas" => Some(ValidValues::ThrottledReplicas),
+            "offset reset" => Some(ValidValues::OffsetReset),
             _ => None,
         },
     }
@@ -393,13 +438,34 @@ pub fn topic_keys() -> &'static ConfigTable {
     &TABLE
 }
 
+/// A group's keys.
+#[must_use]
+pub fn group_keys() -> &'static ConfigTable {
+    static TABLE: LazyLock<ConfigTable> =
+        LazyLock::new(|| ConfigTable::parse(include_str!("keys/group.txt")));
+    &TABLE
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn durations_are_those_of_iso_8601() {
+        for text in ["PT1H", "P1D", "P1DT2H3M4.5S", "PT0S", "pt10s"] {
+            assert!(is_offset_reset(&format!("by_duration:{text}")), "{text}");
+        }
+        for text in
+            ["", "P", "PT", "P1DT", "1H", "PT1", "PT-1S", "PT1S1M", "PT1.5M", "PT.5S", "PT1.2.3S", "P1H"]
+        {
+            assert!(!is_offset_reset(&format!("by_duration:{text}")), "{text}");
+        }
+        assert!(is_offset_reset("earliest") && !is_offset_reset("none") && !is_offset_reset("by_duration"));
+    }
+
+    #[test]
     fn every_default_is_valid_and_names_are_sorted_and_unique() {
-        for table in [broker_keys(), topic_keys()] {
+        for table in [broker_keys(), topic_keys(), group_keys()] {
             for key in table.iter() {
                 if let Some(default) = &key.default {
                     let value = key.parse(default).unwrap();

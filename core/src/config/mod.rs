@@ -6,6 +6,7 @@
 pub mod broker;
 pub mod definition;
 pub mod environment;
+pub mod group;
 pub mod groups;
 pub mod listeners;
 pub mod properties;

@@ -110,6 +110,8 @@ pub enum ConfigSource {
     Default,
     /// A level of the broker's own log.
     DynamicBrokerLogger,
+    /// Set for the group.
+    Group,
 }
 
 impl ConfigSource {
@@ -121,6 +123,7 @@ impl ConfigSource {
             ConfigSource::StaticBroker => 4,
             ConfigSource::Default => 5,
             ConfigSource::DynamicBrokerLogger => 6,
+            ConfigSource::Group => 8,
         }
     }
 }

@@ -2,8 +2,8 @@
 //! metrics).
 //!
 //! Answers from the tables of keys and from what was set, as Kafka does, also where its synonyms stop short: of a
-//! setting made in hours, the one in milliseconds shows nothing. Deliberately not here: settings changed while
-//! running, so that the cluster-wide defaults are empty; settings of groups, which are not served.
+//! setting made in hours, the one in milliseconds shows nothing. Deliberately not here: settings of the broker changed
+//! while running, so that the cluster-wide defaults are empty.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use fluxmq_protocol::messages::describe_configs_response::{
 use fluxmq_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use fluxmq_protocol::{ErrorCode, StrBytes};
 
-use crate::config::definition::{ConfigKey, UpdateMode, broker_keys, topic_keys};
+use crate::config::definition::{ConfigKey, UpdateMode, broker_keys, group_keys, topic_keys};
 use crate::config::unknown::listener_override;
 use crate::config::value::ConfigType;
 use crate::config::{BrokerConfig, ConfigSource};
@@ -30,7 +30,7 @@ const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 
-/// A topic's own settings, by its name; `None` when there is no such topic.
+/// The settings of a topic or a group's own, by its name; `None` when there is no such topic, or nothing set.
 type Overrides<'a> = &'a dyn Fn(&str) -> Option<BTreeMap<String, String>>;
 
 /// Describes on the blocking pool: one request may ask for every topic.
@@ -44,7 +44,9 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         let broker = Arc::clone(context.broker());
         let describe = move || {
             let topics = broker.metadata.topics();
-            answer(&broker.config, &|name| Some(topics.by_name(name)?.overrides.clone()), &request)
+            let of_topic = |name: &str| Some(topics.by_name(name)?.overrides.clone());
+            let of_group = |name: &str| Some(broker.metadata.group_overrides(name)?.texts.clone());
+            answer(&broker.config, &of_topic, &of_group, &request)
         };
         let response = context.broker().blocking.run(describe).await;
         context.respond(&response)
@@ -53,14 +55,16 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
 
 fn answer(
     config: &BrokerConfig,
-    overrides: Overrides<'_>,
+    topics: Overrides<'_>,
+    groups: Overrides<'_>,
     request: &DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
     let known = |kind: i8| [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP].contains(&kind);
     let malformed = request.resources.iter().any(|resource| !known(resource.resource_type));
     let describer = Describer {
         config,
-        overrides,
+        topics,
+        groups,
         synonyms: request.include_synonyms,
         documentation: request.include_documentation,
     };
@@ -90,7 +94,8 @@ fn answer(
 
 struct Describer<'a> {
     config: &'a BrokerConfig,
-    overrides: Overrides<'a>,
+    topics: Overrides<'a>,
+    groups: Overrides<'a>,
     synonyms: bool,
     documentation: bool,
 }
@@ -109,7 +114,7 @@ impl Describer<'_> {
                     .map_err(|error| ApiError::new(ErrorCode::InvalidTopicException, error.to_string()))?;
                 // Kafka sends an empty text, not none, with this code.
                 let unknown = ApiError::new(ErrorCode::UnknownTopicOrPartition, "");
-                Ok(self.topic(&(self.overrides)(name).ok_or(unknown)?))
+                Ok(self.topic(&(self.topics)(name).ok_or(unknown)?))
             }
             // The defaults of all brokers that were set while running: there are none.
             BROKER if name.is_empty() => Ok(Vec::new()),
@@ -125,7 +130,7 @@ impl Describer<'_> {
             }
             CLIENT_METRICS => Ok(self.client_metrics()),
             GROUP if name.is_empty() => refused("Group name must not be empty".into()),
-            _ => refused("Unsupported resource type: GROUP".into()),
+            _ => Ok(self.group(&(self.groups)(name).unwrap_or_default())),
         }
     }
 
@@ -151,6 +156,30 @@ impl Describer<'_> {
                 self.with_synonyms(result, synonyms)
             })
             .collect()
+    }
+
+    fn group(&self, overrides: &BTreeMap<String, String>) -> Vec<DescribeConfigsResourceResult> {
+        let describe = |key: &ConfigKey| {
+            let of_broker = format!("group.{}", key.name);
+            let given = overrides.get(key.name).cloned();
+            let of_all = broker_keys().get(&of_broker).and_then(|key| self.config.value(key));
+            let text = given.clone().or(of_all).or_else(|| key.default.clone());
+            let value = text.and_then(|text| key.parse(&text).ok()?.to_text());
+            let mut synonyms = self.broker_synonyms(&of_broker, false);
+            if synonyms.is_empty() {
+                synonyms.push(synonym(key.name, key.default.clone(), ConfigSource::Default));
+            }
+            if given.is_some() {
+                synonyms.insert(0, synonym(key.name, value.clone(), ConfigSource::Group));
+            }
+            let result = DescribeConfigsResourceResult::default()
+                .with_name(StrBytes::from_static_str(key.name))
+                .with_value(value.map(StrBytes::from_string))
+                .with_config_type(key.kind.wire_id())
+                .with_documentation(self.documented(Some(key.documentation())));
+            self.with_synonyms(result, synonyms)
+        };
+        group_keys().iter().map(describe).collect()
     }
 
     fn broker(&self) -> Vec<DescribeConfigsResourceResult> {
@@ -292,6 +321,12 @@ mod tests {
     }
 
     fn described(kind: i8, name: &str, keys: Option<&[&str]>) -> DescribeConfigsResult {
+        let of_group = |group: &str| {
+            let settings =
+                [("consumer.session.timeout.ms", " 50000 "), ("share.auto.offset.reset", "earliest")];
+            let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            (group == "g1").then(|| BTreeMap::from(settings))
+        };
         let overrides = |topic: &str| {
             let settings = [("retention.ms", "1000"), ("cleanup.policy", "compact, delete")];
             let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -306,7 +341,7 @@ mod tests {
             .with_resources(vec![resource])
             .with_include_synonyms(true)
             .with_include_documentation(true);
-        answer(&config(), &overrides, &request).results.remove(0)
+        answer(&config(), &overrides, &of_group, &request).results.remove(0)
     }
 
     /// `value source type read-only sensitive; synonyms as source:name=value`.
@@ -369,6 +404,31 @@ mod tests {
             ),
             (BROKER_LOGGER, "1", "root", "INFO 6 0 0 0;"),
             (CLIENT_METRICS, "any", "interval.ms", "300000 5 3 0 0;"),
+            (
+                GROUP,
+                "g1",
+                "consumer.session.timeout.ms",
+                "50000 8 3 0 0; 8:consumer.session.timeout.ms=50000 5:group.consumer.session.timeout.ms=45000",
+            ),
+            (
+                GROUP,
+                "g1",
+                "consumer.heartbeat.interval.ms",
+                "5000 5 3 0 0; 5:group.consumer.heartbeat.interval.ms=5000",
+            ),
+            (
+                GROUP,
+                "g1",
+                "share.auto.offset.reset",
+                "earliest 8 2 0 0; 8:share.auto.offset.reset=earliest 5:share.auto.offset.reset=latest",
+            ),
+            (GROUP, "any", "share.auto.offset.reset", "latest 5 2 0 0; 5:share.auto.offset.reset=latest"),
+            (
+                GROUP,
+                "any",
+                "share.renew.acknowledge.enable",
+                "true 5 1 0 0; 5:share.renew.acknowledge.enable=true",
+            ),
         ];
         for (kind, resource, key, expected) in cases {
             let result = described(kind, resource, Some(&[key, "no.such.key"]));
@@ -418,6 +478,7 @@ mod tests {
             assert_eq!(config.documentation.is_some(), known.is_some(), "{}", &*config.name);
         }
         assert_eq!(described(BROKER, "", None).configs, []);
+        assert_eq!(described(GROUP, "any", None).configs.len(), 17, "Kafka 4.3 lists 17 settings of a group");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod fetch_session;
 pub mod find_coordinator;
 mod group_request;
 pub mod heartbeat;
+pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;

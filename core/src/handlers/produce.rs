@@ -325,7 +325,7 @@ impl Admission {
         };
         let partition = topic.partition(data.index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let records = data.records.unwrap_or_default();
-        let rules = rules(partition.config(), self.version, self.now_ms);
+        let rules = rules(&partition.config(), self.version, self.now_ms);
         let gate = self.gate(topic, &records);
         if gate.is_ok() && batch::needs_opening(&records, &rules) {
             return Ok((Arc::clone(partition), Batch::Unopened { records, rules: Box::new(rules) }));

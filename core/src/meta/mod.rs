@@ -1,4 +1,5 @@
-//! Metadata: the topics with their ids, overrides and leader epochs, and the producer id blocks.
+//! Metadata: the topics with their ids, overrides and leader epochs, the overrides of groups, and the producer id
+//! blocks.
 //!
 //! [`Metadata`] is what the rest of the broker sees; nothing outside of this module knows where it is kept. A
 //! change is committed to the store first, then made on disk, then published in the topics' image; a crash in
@@ -13,6 +14,7 @@ mod logs;
 pub mod names;
 pub mod records;
 pub mod redb;
+pub mod settings;
 pub mod store;
 pub mod topics;
 
@@ -31,6 +33,7 @@ use uuid::Uuid;
 use self::logs::{NewLogs, create_logs, set_aside};
 use self::records::{PRODUCER_IDS_KEY, ProducerIdsRecord, RecordError, TOPIC_PREFIX, TopicRecord, topic_key};
 use self::redb::RedbStore;
+use self::settings::{GroupsImage, read_groups};
 use self::store::{ABSENT, Condition, MetaStore, Revision, StoreError, TransactError, Write};
 pub use self::topics::{Topic, TopicsImage};
 use crate::broker::BlockingPool;
@@ -196,6 +199,8 @@ impl StoredTopic {
 pub struct Metadata {
     store: Box<dyn MetaStore>,
     image: ArcSwap<TopicsImage>,
+    /// What is set for single groups.
+    groups: ArcSwap<GroupsImage>,
     /// Held through every change, so that what a change was decided on still holds when it is made.
     changes: Mutex<()>,
     /// Held while a block of producer ids is reserved: that doesn't wait for logs to be made.
@@ -230,9 +235,11 @@ impl Metadata {
                 revision: entry.versioned.revision,
             });
         }
+        let groups = read_groups(&*store)?;
         let metadata = Self {
             store,
             image: ArcSwap::default(),
+            groups: ArcSwap::from_pointee(groups),
             changes: Mutex::new(()),
             producer_ids: Mutex::new(()),
             turn: tokio::sync::Mutex::default(),

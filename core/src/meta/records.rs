@@ -3,6 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `topics/<name>` | `{"version":1,"topic_id":"…","leader_epochs":[0,…],"configs":{"retention.ms":"1000"}}` |
+//! | `groups/<id>` | `{"version":1,"configs":{"consumer.session.timeout.ms":"60000"}}` |
 //! | `producer-ids` | `{"version":1,"next_producer_id":1000}` |
 //!
 //! A partition is an element of `leader_epochs`: the epoch under which its leader last started. Every value
@@ -29,6 +30,14 @@ pub fn topic_key(name: &str) -> String {
     format!("{TOPIC_PREFIX}{name}")
 }
 
+/// What every group's key starts with.
+pub const GROUP_PREFIX: &str = "groups/";
+
+/// The key of a group's settings.
+pub fn group_key(group_id: &str) -> String {
+    format!("{GROUP_PREFIX}{group_id}")
+}
+
 /// A topic as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicRecord {
@@ -46,6 +55,21 @@ impl TopicRecord {
     /// A record of the current version.
     pub fn new(topic_id: Uuid, leader_epochs: Vec<i32>, configs: BTreeMap<String, String>) -> Self {
         Self { version: RECORD_VERSION, topic_id, leader_epochs, configs }
+    }
+}
+
+/// What was set for a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRecord {
+    version: u32,
+    /// The settings that were given for this group, as they were given; never empty.
+    pub configs: BTreeMap<String, String>,
+}
+
+impl GroupRecord {
+    /// A record of the current version.
+    pub fn new(configs: BTreeMap<String, String>) -> Self {
+        Self { version: RECORD_VERSION, configs }
     }
 }
 

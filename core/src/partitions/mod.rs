@@ -198,6 +198,11 @@ impl PartitionManager {
         Ok(())
     }
 
+    /// Gives a partition the settings that its topic has now.
+    pub fn update_config(&self, partition: &Partition, config: &Arc<TopicConfig>) {
+        partition.update_config(Arc::clone(config), self.inner.log_config(config));
+    }
+
     /// Moves a partition's log start for DeleteRecords, with everything below it durable, and returns it. It holds
     /// after a crash once [`checkpoint_log_start_offsets`](Self::checkpoint_log_start_offsets) has returned. Blocks
     /// on the disk.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::task::Waker;
 
+use arc_swap::ArcSwap;
 use fluxmq_protocol::StrBytes;
 use fluxmq_storage::LogOffsetMetadata;
 use fluxmq_storage::batch::CheckedBatch;
-use fluxmq_storage::log::{self, AppendContext, Appended, Log, LogStartError, Offline, WriteMode};
+use fluxmq_storage::log::{self, AppendContext, Appended, Log, LogConfig, LogStartError, Offline, WriteMode};
 use fluxmq_storage::producer_state::AppendOrigin;
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -117,7 +118,7 @@ struct State {
 pub struct Partition {
     name: PartitionName,
     log: Log,
-    config: Arc<TopicConfig>,
+    config: ArcSwap<TopicConfig>,
     policy: FlushPolicy,
     leader_epoch: AtomicI32,
     deleted: AtomicBool,
@@ -142,7 +143,7 @@ impl Partition {
         Arc::new(Partition {
             name,
             log,
-            config,
+            config: ArcSwap::new(config),
             policy,
             leader_epoch: AtomicI32::new(leader_epoch),
             deleted: AtomicBool::new(false),
@@ -178,8 +179,14 @@ impl Partition {
 
     /// The topic's settings.
     #[must_use]
-    pub fn config(&self) -> &TopicConfig {
-        &self.config
+    pub fn config(&self) -> arc_swap::Guard<Arc<TopicConfig>> {
+        self.config.load()
+    }
+
+    /// Replaces the topic's settings; for the log they hold from the next append on.
+    pub(super) fn update_config(&self, config: Arc<TopicConfig>, log_config: LogConfig) {
+        self.config.store(config);
+        self.log.update_config(log_config);
     }
 
     /// The epoch of this broker's leadership.
@@ -283,7 +290,7 @@ impl Partition {
         let (visibility, committed) = {
             let mut state = self.state.lock();
             let durable_end = state.marks.durable_end();
-            let flush_due = end_offset - durable_end >= self.config.flush_messages;
+            let flush_due = end_offset - durable_end >= self.config().flush_messages;
             let visibility = visibility(self.policy, acks, flush_due);
             if end_offset > durable_end {
                 state.dirty_since_ms.get_or_insert(now_ms);
@@ -388,7 +395,7 @@ impl Partition {
 
     /// Whether a record has waited for a sync longer than `flush.ms`.
     pub(super) fn is_flush_due(&self, now_ms: i64) -> bool {
-        let flush_ms = self.config.flush_ms;
+        let flush_ms = self.config().flush_ms;
         flush_ms != i64::MAX
             && self.state.lock().dirty_since_ms.is_some_and(|since| now_ms.saturating_sub(since) >= flush_ms)
     }
@@ -497,7 +504,7 @@ impl Partition {
         if self.is_deleted() {
             return Err(DeleteRecordsError::Deleted);
         }
-        if !self.config.cleanup_policy.delete {
+        if !self.config().cleanup_policy.delete {
             return Err(DeleteRecordsError::PolicyViolation);
         }
         let high_watermark = self.high_watermark().offset;

@@ -61,6 +61,7 @@ requests! {
     DescribeLogDirs DescribeLogDirsRequest,
     CreatePartitions CreatePartitionsRequest,
     DeleteGroups DeleteGroupsRequest,
+    IncrementalAlterConfigs IncrementalAlterConfigsRequest,
     OffsetDelete OffsetDeleteRequest,
     DescribeCluster DescribeClusterRequest,
     ConsumerGroupHeartbeat ConsumerGroupHeartbeatRequest,
