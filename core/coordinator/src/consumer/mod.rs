@@ -1,8 +1,16 @@
 //! Consumer groups (KIP-848): members say what they subscribe to, the coordinator assigns.
 //!
 //! A group's epoch grows when what its members subscribe to changes. For each epoch a target assignment is made
-//! ([`target_assignment`]), and every member goes to it at its own pace ([`reconcile`]): it is told what to give up, says
+//! (`target_assignment`), and every member goes to it at its own pace (`reconcile`): it is told what to give up, says
 //! that it did, and is given what nobody owns any more.
+//!
+//! It answers and writes what Kafka 4.3 does (`tests/kafka_cases.rs`), but for this:
+//! - A regular expression is resolved in the turn that brings it. In Kafka the member gets its partitions with a later
+//!   heartbeat. A look that finds nothing new writes no record.
+//! - A member that drops an expression makes a new epoch even if its new one matches nothing, and a member that joins
+//!   without topics counts when it is asked whether all subscribe to the same. In Kafka some partitions may then be
+//!   nobody's until the next epoch.
+//! - A clock that is set back doesn't hold up the next assignment.
 
 mod advance;
 mod check;
