@@ -68,6 +68,22 @@ fn from_version_4_on_a_new_member_is_given_an_id_first() {
 }
 
 #[test]
+fn an_id_that_is_used_is_no_longer_taken_back() {
+    let mut clients = clients();
+    let short = || join().with(|request| request.session_timeout_ms = 6_000);
+    let member_id = clients.new_id(short());
+    clients.advance(2_000);
+    let first = clients.join(short().member(&member_id));
+    clients.advance(2_000);
+    clients.join(join().instance("i"));
+    // The id was given out for six seconds. The rebalance goes on after that, since another member came.
+    clients.advance(3_999);
+    assert!(clients.waits(first));
+    clients.advance(1);
+    assert_eq!(clients.join_reply(first).members.len(), 2);
+}
+
+#[test]
 fn an_id_that_is_not_used_is_taken_back() {
     let mut clients = clients();
     let member_id = clients.new_id(join());
@@ -232,6 +248,10 @@ fn a_group_takes_no_more_members_than_it_may() {
     let first = clients.join(join().version(3));
     let second = clients.join(join().version(3));
     assert!(full(&clients.joined(join().version(3))));
+    let waits = clients.group().members().next().unwrap().member_id.clone();
+    let first = [first, clients.join(join().version(3).member(&waits))];
+    assert_eq!(code(clients.join_reply(first[0]).error_code), ErrorCode::RebalanceInProgress);
+    let first = first[1];
     clients.advance(2 * DELAY_MS);
     let members = [clients.join_reply(first).member_id, clients.join_reply(second).member_id];
     assert!(full(&clients.joined(join())));

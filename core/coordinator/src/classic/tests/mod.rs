@@ -3,6 +3,7 @@
 
 mod errors;
 mod join;
+mod kafka_cases;
 mod leave;
 mod load;
 mod schedules;
