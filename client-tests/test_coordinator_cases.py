@@ -10,6 +10,7 @@ from harness.paths import ROOT
     ("AssignorCases.java", "core/coordinator/tests/data/assignors.txt"),
     ("TopicPatternCases.java", "core/coordinator/tests/data/topic_patterns.txt"),
     ("GroupRecordCases.java", "protocol/tests/fixtures/group_records.txt"),
+    ("ClassicGroupCases.java", "core/coordinator/tests/data/classic_groups.txt"),
     ("ConsumerGroupCases.java", "core/coordinator/tests/data/consumer_groups.txt"),
 ])
 def test_cases_are_those_of_kafka(source, cases):

@@ -60,7 +60,7 @@ fn list(mut words: Vec<String>) -> String {
 }
 
 /// The parts of a list's items.
-fn items<'a>(word: &'a str, separator: char) -> impl Iterator<Item = (&'a str, &'a str)> {
+fn items(word: &str, separator: char) -> impl Iterator<Item = (&str, &str)> {
     let items = word.split(',').filter(move |_| word != "[]");
     items.map(move |item| item.split_once(separator).expect("an item has two parts"))
 }
