@@ -202,8 +202,7 @@ impl Schedule {
                 self.world.check_commits();
             }
         }
-        self.world.faults = false;
-        self.world.note(|_| "nothing fails any more");
+        self.world.end_faults();
         self.settle();
         let until_ms = self.world.broker.now.monotonic_ms + 60_000;
         while self.world.broker.now.monotonic_ms < until_ms {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use fluxmq_protocol::group_records::{ClassicMemberMetadata, ClassicProtocol};
-use fluxmq_protocol::messages::ConsumerProtocolSubscription;
+use fluxmq_protocol::messages::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 use fluxmq_protocol::{StrBytes, consumer_protocol};
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use super::member::{ConsumerGroupMember, MemberState};
 use super::metadata_hash::metadata_hash;
 use super::records;
 use crate::assignors::Assignment;
-use crate::classic::{ClassicGroup, ClassicGroupMember};
+use crate::classic::{ClassicGroup, ClassicGroupMember, ClassicGroupState};
 use crate::config::MigrationPolicy;
 use crate::group::{Group, Timer};
 use crate::shard::{GroupShard, owned};
@@ -54,17 +54,22 @@ impl GroupShard {
         let first = turn.records.len();
         // A group in its first rebalance has no protocol yet; the one that it is about to choose does.
         let protocol = classic.protocol_name.clone().or_else(|| classic.select_protocol());
-        let mut taken = HashSet::new();
-        let mut members = Vec::with_capacity(classic.num_members());
-        let (assigned, others): (Vec<_>, Vec<_>) =
-            classic.members().partition(|member| !member.assignment.is_empty());
-        for member in assigned.into_iter().chain(others) {
-            members.push(
-                converted(classic, member, protocol.as_ref(), turn.topics, &mut taken).map_err(refused)?,
-            );
-        }
-        members.sort_by(|left, right| left.member_id.cmp(&right.member_id));
-        push_records(turn, &group.group_id, classic.generation, &members, self.config.broker_rack.as_deref());
+        let read = |member| Known::read(member, protocol.as_ref());
+        let known: Vec<Known<'_>> = classic.members().map(read).collect::<Result<_, _>>().map_err(refused)?;
+        let assigned = owners(&known, turn.topics);
+        let members = known.iter().zip(assigned);
+        let members: Vec<ConsumerGroupMember> =
+            members.map(|(known, assigned)| known.converted(classic.generation, &assigned)).collect();
+        // What the members of a group in a rebalance have is no assignment of it: no topics hash to 0, so that the next
+        // step makes one, even if it changes no subscription.
+        let hash = if classic.state() == ClassicGroupState::Stable {
+            let names: BTreeSet<&StrBytes> =
+                members.iter().flat_map(|member| member.subscribed_topic_names.iter()).collect();
+            metadata_hash(names.into_iter(), turn.topics, self.config.broker_rack.as_deref())
+        } else {
+            0
+        };
+        push_records(turn, &group.group_id, (classic.generation, hash), &members);
         for record in &turn.records[first..] {
             group.replay(record.clone());
         }
@@ -91,51 +96,76 @@ const MALFORMED: &str = "the embedded consumer protocol is malformed";
 const CUSTOM_ASSIGNOR: &str = "an unsupported custom assignor is in use. Please refer to the documentation or switch to \
                                a default assignor before re-attempting the upgrade";
 
-/// The member of the consumer group that a member of the classic group becomes.
-fn converted(
-    classic: &ClassicGroup,
-    member: &ClassicGroupMember,
-    protocol: Option<&StrBytes>,
-    topics: &dyn Topics,
-    taken: &mut HashSet<(Uuid, i32)>,
-) -> Result<ConsumerGroupMember, &'static str> {
-    let generation = classic.generation;
-    let metadata = member.metadata(protocol);
-    let subscription = consumer_protocol::decode_subscription(&metadata).map_err(|_| MALFORMED)?;
-    let assigned = if member.assignment.is_empty() {
-        // A rebalance that began before the last one ended takes everyone's assignment away (Kafka takes members to have
-        // nothing then). A cooperative member goes on with what it has, and said so when it joined.
-        let owned = subscription.owned_partitions.iter();
-        by_topic_id(topics, owned.map(|topic| (&topic.topic.0, topic.partitions.as_slice())), taken)
-    } else {
-        let assignment = consumer_protocol::decode_assignment(&member.assignment).map_err(|_| MALFORMED)?;
-        if assignment.user_data.is_some_and(|user_data| !user_data.is_empty()) {
+/// What is known of a member of the classic group.
+struct Known<'a> {
+    member: &'a ClassicGroupMember,
+    subscription: ConsumerProtocolSubscription,
+    assignment: ConsumerProtocolAssignment,
+}
+
+impl<'a> Known<'a> {
+    fn read(member: &'a ClassicGroupMember, protocol: Option<&StrBytes>) -> Result<Self, &'static str> {
+        let metadata = member.metadata(protocol);
+        let subscription = consumer_protocol::decode_subscription(&metadata).map_err(|_| MALFORMED)?;
+        let assignment = match &member.assignment {
+            none if none.is_empty() => ConsumerProtocolAssignment::default(),
+            assignment => consumer_protocol::decode_assignment(assignment).map_err(|_| MALFORMED)?,
+        };
+        if assignment.user_data.as_ref().is_some_and(|user_data| !user_data.is_empty()) {
             return Err(CUSTOM_ASSIGNOR);
         }
-        let topics_of = assignment.assigned_partitions.iter();
-        by_topic_id(topics, topics_of.map(|topic| (&topic.topic.0, topic.partitions.as_slice())), taken)
-    };
-    let at_generation =
-        |partitions: &BTreeSet<i32>| partitions.iter().map(|index| (*index, generation)).collect();
-    let assigned: BTreeMap<Uuid, BTreeMap<i32, i32>> =
-        assigned.iter().map(|(topic_id, partitions)| (*topic_id, at_generation(partitions))).collect();
-    Ok(ConsumerGroupMember {
-        member_epoch: generation,
-        previous_member_epoch: generation,
-        state: MemberState::Stable,
-        instance_id: member.instance_id.clone(),
-        rack_id: rack(&subscription),
-        rebalance_timeout_ms: member.rebalance_timeout_ms,
-        client_id: member.client_id.clone(),
-        client_host: member.client_host.clone(),
-        subscribed_topic_names: Arc::new(subscription.topics.iter().map(owned).collect()),
-        assigned_partitions: Arc::new(assigned),
-        classic_member_metadata: Some(ClassicMemberMetadata {
-            session_timeout_ms: member.session_timeout_ms,
-            supported_protocols: supported_protocols(member),
-        }),
-        ..ConsumerGroupMember::new(member.member_id.clone())
-    })
+        Ok(Known { member, subscription, assignment })
+    }
+
+    /// The member of the consumer group that it becomes.
+    fn converted(&self, generation: i32, assigned: &Assignment) -> ConsumerGroupMember {
+        let Known { member, subscription, .. } = self;
+        let at_generation =
+            |partitions: &BTreeSet<i32>| partitions.iter().map(|index| (*index, generation)).collect();
+        let assigned: BTreeMap<Uuid, BTreeMap<i32, i32>> =
+            assigned.iter().map(|(topic_id, partitions)| (*topic_id, at_generation(partitions))).collect();
+        ConsumerGroupMember {
+            member_epoch: generation,
+            previous_member_epoch: generation,
+            state: MemberState::Stable,
+            instance_id: member.instance_id.clone(),
+            rack_id: rack(subscription),
+            rebalance_timeout_ms: member.rebalance_timeout_ms,
+            client_id: member.client_id.clone(),
+            client_host: member.client_host.clone(),
+            subscribed_topic_names: Arc::new(subscription.topics.iter().map(owned).collect()),
+            assigned_partitions: Arc::new(assigned),
+            classic_member_metadata: Some(ClassicMemberMetadata {
+                session_timeout_ms: member.session_timeout_ms,
+                supported_protocols: supported_protocols(member),
+            }),
+            ..ConsumerGroupMember::new(member.member_id.clone())
+        }
+    }
+}
+
+/// What each member has: what it was assigned last, and what it said that it owns when it joined, if nobody else was
+/// assigned that. Kafka takes the assignments only; but a rebalance that begins before the last one ended takes them
+/// all away, and a member whose answer was lost does not know its own, while cooperative members go on with what they
+/// have.
+fn owners(known: &[Known<'_>], topics: &dyn Topics) -> Vec<Assignment> {
+    let mut taken = HashSet::new();
+    let mut owners: Vec<Assignment> = Vec::with_capacity(known.len());
+    for Known { assignment, .. } in known {
+        let assigned = assignment.assigned_partitions.iter();
+        let assigned = assigned.map(|topic| (&topic.topic.0, topic.partitions.as_slice()));
+        let mut has = Assignment::new();
+        add_free(&mut has, topics, assigned, &mut taken);
+        owners.push(has);
+    }
+    let mut claims: Vec<usize> = (0..known.len()).collect();
+    claims.sort_by_key(|member| std::cmp::Reverse(known[*member].subscription.generation_id));
+    for member in claims {
+        let claimed = known[member].subscription.owned_partitions.iter();
+        let claimed = claimed.map(|topic| (&topic.topic.0, topic.partitions.as_slice()));
+        add_free(&mut owners[member], topics, claimed, &mut taken);
+    }
+    owners
 }
 
 fn supported_protocols(member: &ClassicGroupMember) -> Vec<ClassicProtocol> {
@@ -151,39 +181,32 @@ pub(super) fn rack(subscription: &ConsumerProtocolSubscription) -> Option<StrByt
     subscription.rack_id.as_ref().filter(|rack| !rack.is_empty()).map(owned)
 }
 
-/// Topics that exist, by id. A partition that somebody else has been given already is left out: leaders assign as they
-/// like, and a consumer group has one owner for each.
-fn by_topic_id<'a>(
+/// Adds partitions of topics that exist. One that somebody has already is left out: leaders assign as they like, and a
+/// consumer group has one owner for each.
+fn add_free<'a>(
+    has: &mut Assignment,
     topics: &dyn Topics,
-    assigned: impl Iterator<Item = (&'a StrBytes, &'a [i32])>,
+    partitions: impl Iterator<Item = (&'a StrBytes, &'a [i32])>,
     taken: &mut HashSet<(Uuid, i32)>,
-) -> Assignment {
-    let mut by_id = Assignment::new();
-    for (name, partitions) in assigned {
+) {
+    for (name, partitions) in partitions {
         let Some((topic_id, _)) = topics.by_name(name) else { continue };
-        let free: Vec<i32> =
-            partitions.iter().copied().filter(|partition| taken.insert((topic_id, *partition))).collect();
+        let free = partitions.iter().copied().filter(|partition| taken.insert((topic_id, *partition)));
+        let free: Vec<i32> = free.collect();
         if !free.is_empty() {
-            by_id.entry(topic_id).or_default().extend(free);
+            has.entry(topic_id).or_default().extend(free);
         }
     }
-    by_id
 }
 
 /// The records of the new group: Kafka's order.
 fn push_records(
     turn: &mut Turn<'_>,
     group_id: &StrBytes,
-    generation: i32,
+    (generation, hash): (i32, i64),
     members: &[ConsumerGroupMember],
-    rack: Option<&str>,
 ) {
-    let mut names = BTreeSet::new();
-    for member in members {
-        names.extend(member.subscribed_topic_names.iter());
-        turn.records.push(records::member_metadata(group_id, member));
-    }
-    let hash = metadata_hash(names.into_iter(), turn.topics, rack);
+    turn.records.extend(members.iter().map(|member| records::member_metadata(group_id, member)));
     turn.records.push(records::group_metadata(group_id, generation, hash));
     for member in members {
         let partitions = |epochs: &BTreeMap<i32, i32>| epochs.keys().copied().collect();

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fluxmq_coordinator::GroupShard;
 use fluxmq_coordinator::consumer::regex::TopicPattern;
+use fluxmq_coordinator::{GroupShard, Topics};
 use fluxmq_protocol::messages::GroupId;
 use fluxmq_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use uuid::Uuid;
@@ -82,7 +82,9 @@ impl World {
             let aware = |client: &&Client| client.runs && !client.unaware && client.group == group;
             let members = self.clients.iter().filter(aware);
             for client in members.filter(|client| described.members.contains_key(client.member_id())) {
-                for owned in client.owned() {
+                // Of a topic that was deleted, nothing is left to share.
+                let exists = |topic_id: Uuid| self.broker.topics.by_id(topic_id).is_some();
+                for owned in client.owned().iter().filter(|(topic_id, _)| exists(*topic_id)) {
                     if let Some(other) = owners.insert(*owned, client) {
                         let excused = !described.is_consumer_group && of_other_generation(client, other);
                         assert!(
