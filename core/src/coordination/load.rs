@@ -51,10 +51,20 @@ enum LoadError {
     Stopped,
 }
 
+/// What shards are read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// The topic was found at the start, or came.
+    TopicSeen,
+    /// One was thrown away. On a full disk that happens with every commit that is tried.
+    ThrownAway,
+}
+
 /// Several shards that are read at once.
 struct Load {
     shards: Arc<Shards>,
     indexes: Vec<usize>,
+    why: Why,
     next: AtomicUsize,
     /// Shards that are done with.
     done: AtomicUsize,
@@ -94,22 +104,23 @@ impl GroupCoordinator {
                 indexes.push(index);
             }
         }
-        self.load(shards, indexes);
+        self.load(shards, indexes, Why::TopicSeen);
     }
 
     /// Has a shard read again that has no state.
     pub(super) fn reload(self: &Arc<Self>, shards: &Arc<Shards>, index: usize, inner: &mut Inner) {
         inner.state = State::Loading;
-        self.load(shards, vec![index]);
+        self.load(shards, vec![index], Why::ThrownAway);
     }
 
     /// Reads shards, as many at once as there are cores.
-    fn load(self: &Arc<Self>, shards: &Arc<Shards>, indexes: Vec<usize>) {
+    fn load(self: &Arc<Self>, shards: &Arc<Shards>, indexes: Vec<usize>, why: Why) {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(indexes.len());
         let began = Instant::now();
         let load = Arc::new(Load {
             shards: Arc::clone(shards),
             indexes,
+            why,
             next: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             records: AtomicU64::new(0),
@@ -252,7 +263,9 @@ impl Load {
         let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         if done == total {
             coordinator.stats.load_ms.store(ms, Ordering::Relaxed);
-            tracing::info!(partitions = total, records, ms, "groups loaded");
+            if self.why == Why::TopicSeen || self.began.elapsed() >= PROGRESS_INTERVAL {
+                tracing::info!(partitions = total, records, ms, "groups loaded");
+            }
         } else if let Some(mut told_at) = self.told_at.try_lock()
             && told_at.elapsed() >= PROGRESS_INTERVAL
         {

@@ -34,6 +34,8 @@ pub(super) struct Inner {
     pub(super) state: State,
     /// The durable end that the last records of this shard ask for; 0 when nothing is waited for.
     pub(super) awaited_end: i64,
+    /// The log didn't take the last batch, which was said.
+    pub(super) refused: bool,
 }
 
 /// Where a shard is.
@@ -61,7 +63,7 @@ impl Shards {
     pub(super) fn new(topic_id: Uuid, partitions: &[Arc<Partition>]) -> Self {
         let slot = |partition: &Arc<Partition>| Slot {
             partition: Arc::clone(partition),
-            inner: Mutex::new(Inner { state: State::Loading, awaited_end: 0 }),
+            inner: Mutex::new(Inner { state: State::Loading, awaited_end: 0, refused: false }),
             next_deadline_ms: AtomicI64::new(NO_DEADLINE),
         };
         Shards { topic_id, slots: partitions.iter().map(slot).collect() }

@@ -168,6 +168,9 @@ impl GroupCoordinator {
             if let Some(end_offset) = outcome.commit_at {
                 inner.awaited_end = end_offset;
             }
+            if std::mem::take(&mut inner.refused) {
+                tracing::info!(partition = %slot.partition.name(), "records of groups are appended again");
+            }
             self.stats.records.fetch_add(records.len() as u64, Ordering::Relaxed);
             for record in records {
                 active.shard.replay(now, record);
@@ -206,7 +209,9 @@ impl GroupCoordinator {
             TurnError::Append(error) => coordinator_code(ErrorCode::from(error)),
             TurnError::Batch(_) | TurnError::Record(_) => ErrorCode::UnknownServerError,
         };
-        tracing::warn!(shard = index, %error, "records of groups were not appended; the shard is read again");
+        if !std::mem::replace(&mut inner.refused, true) {
+            tracing::warn!(shard = index, %error, "records of groups were not appended; the shard is read again");
+        }
         self.reload(shards, index, inner);
         code
     }
