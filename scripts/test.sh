@@ -41,7 +41,7 @@ count() { # kind passed failed skipped
 sum() { grep -oE "$1" "$2" | grep -oE '[0-9]+' | awk '{n += $1} END {print n + 0}'; }
 
 rust() {
-    cargo test --workspace --quiet 2>&1 | tee "$OUT/rust.txt"
+    SCHEDULE_SEEDS=${ALL:+3000} cargo test --workspace --quiet 2>&1 | tee "$OUT/rust.txt"
     local status=${PIPESTATUS[0]}
     count Rust "$(sum '[0-9]+ passed' "$OUT/rust.txt")" "$(sum '[0-9]+ failed' "$OUT/rust.txt")" \
         "$(sum '[0-9]+ ignored' "$OUT/rust.txt")"

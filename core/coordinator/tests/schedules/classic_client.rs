@@ -39,6 +39,8 @@ pub struct ClassicClient {
     pub member_id: String,
     pub instance_id: Option<String>,
     pub topics: BTreeSet<String>,
+    /// What it said in its last join that it subscribes to.
+    pub said_topics: BTreeSet<String>,
     pub cooperative: bool,
     pub session_timeout_ms: i32,
     pub rebalance_timeout_ms: i32,
@@ -59,6 +61,7 @@ impl ClassicClient {
             member_id: String::new(),
             instance_id,
             topics: BTreeSet::new(),
+            said_topics: BTreeSet::new(),
             cooperative,
             session_timeout_ms: timeouts.0,
             rebalance_timeout_ms: timeouts.1,
@@ -91,6 +94,7 @@ impl ClassicClient {
         }
         match std::mem::replace(&mut self.state, State::Unjoined) {
             State::Unjoined => {
+                self.said_topics.clone_from(&self.topics);
                 if !self.cooperative {
                     self.owned.clear();
                 }
