@@ -201,8 +201,10 @@ impl GroupCoordinator {
             rest = after;
             let damaged = |reason: String| LoadError::Batch { offset, reason };
             let header = batch::verify_stored(bytes).map_err(|error| damaged(error.to_string()))?;
-            // Markers of transactions, and offsets that a transaction committed: there are none of ours.
-            if !header.is_control() && !header.is_transactional() {
+            if header.is_control() || header.is_transactional() {
+                // Offsets that a transaction committed, and its marker: Kafka has left them, there are none of ours.
+                tracing::warn!(partition = %partition.name(), offset, "a batch of a transaction is passed over");
+            } else {
                 let opened =
                     batch::open(bytes, MAX_DECOMPRESSED_BYTES).map_err(|error| damaged(error.to_string()))?;
                 for record in opened.records() {

@@ -340,6 +340,11 @@ fn a_record_that_cannot_be_read_takes_its_shard_out_and_no_other() {
     fixture.append(1, b"\x00\x01\x7f\xffcut short", None);
     // Of a type that is not known: passed over, as in Kafka.
     fixture.append(2, b"\x03\xe8whatever", Some(b""));
+    // Of a transaction: what it says is not looked at.
+    let batch =
+        BatchBuilder::new().producer(1, 0, 0).transactional().record(NOW_MS, Some(b"cut"), None).build();
+    let topic = Arc::clone(fixture.metadata.topics().by_name(OFFSETS_TOPIC).unwrap());
+    topic.partition(2).unwrap().append(&batch, Acks::Leader, NOW_MS).unwrap();
     fixture.close();
     let fixture = Fixture::open(dir.path());
     assert_eq!(fixture.committed("a"), Err(ErrorCode::NotCoordinator));
