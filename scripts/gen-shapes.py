@@ -37,6 +37,7 @@ REQUESTS = [
     "InitProducerId",
     "OffsetForLeaderEpoch",
     "DescribeConfigs",
+    "AlterConfigs",
     "DescribeLogDirs",
     "CreatePartitions",
     "DeleteGroups",

@@ -912,6 +912,34 @@ def alter_topic_configs(s: Session):
 
 
 @sequence
+def replace_configs(s: Session):
+    s.create_topic()
+    topic = s.topic()
+
+    def replace(label: str, kind: int, name: str, configs: list[tuple[str, str | None]], version: int = 2, validate_only: bool = False):
+        s.send("AlterConfigs", version, {"ValidateOnly": validate_only, "Resources": [{
+            "ResourceType": kind, "ResourceName": name, "Configs": [{"Name": k, "Value": v} for k, v in configs]}]}, label=label)
+
+    replace("two", TOPIC, topic, [("retention.ms", "1000"), ("segment.ms", "5000")], version=0)
+    describe_config(s, "two", TOPIC, topic, ["retention.ms", "segment.ms"])
+    replace("one", TOPIC, topic, [("retention.ms", "2000")], version=1)
+    replace("validate only", TOPIC, topic, [("retention.ms", "3000")], validate_only=True)
+    describe_config(s, "one", TOPIC, topic, ["retention.ms", "segment.ms"])
+    replace("none", TOPIC, topic, [])
+    describe_config(s, "none", TOPIC, topic, ["retention.ms", "segment.ms"])
+    replace("null", TOPIC, topic, [("retention.ms", None)])
+    replace("a key twice", TOPIC, topic, [("retention.ms", "1"), ("retention.ms", "2")])
+    replace("unknown topic", TOPIC, s.topic("nowhere"), [("retention.ms", "1")])
+    replace("a group", GROUP, s.topic("group"), [("consumer.session.timeout.ms", "50000")])
+    replace("a group without a name", GROUP, "", [("no.such.key", "1")])
+    replace("a logger", 8, "1", [("root", "INFO")])
+    replace("an unknown kind", 77, "x", [])
+    replace("a key of the broker that is read at start", BROKER, "1", [("broker.rack", "r")])
+    replace("nothing of the broker", BROKER, "1", [])
+    replace("another broker", BROKER, "7", [])
+
+
+@sequence
 def describe_log_dirs(s: Session):
     s.create_topic(partitions=2)
     s.produce(batch([b"a"]), acks=1)

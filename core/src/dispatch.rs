@@ -195,6 +195,14 @@ const ROWS: &[Api] = &[
         exercised_by: "Java and librdkafka admin clients, kafka-configs --describe; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
+        key: ApiKey::AlterConfigs,
+        min_version: 0,
+        max_version: 2,
+        advertised_min_version: 0,
+        handler: handlers::alter_configs::handle,
+        exercised_by: "admin clients of kafka-clients before 2.3 and librdkafka; every version in the differential test and core/tests/served_apis.rs",
+    },
+    Api {
         key: ApiKey::DescribeLogDirs,
         min_version: 1,
         max_version: 4,

@@ -26,11 +26,12 @@ use fluxmq_protocol::messages::offset_for_leader_epoch_request::{
 };
 use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use fluxmq_protocol::messages::{
-    ApiKey, ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest,
-    FetchRequest, FindCoordinatorRequest, GroupId, IncrementalAlterConfigsRequest, InitProducerIdRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest, TopicName,
+    AlterConfigsRequest, ApiKey, ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest,
+    ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
+    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
+    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, GroupId,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, TopicName, alter_configs_request,
 };
 use fluxmq_storage::batch::BatchBuilder;
 use uuid::Uuid;
@@ -98,6 +99,7 @@ impl Fixture {
             ApiKey::InitProducerId => self.init_producer_id(version),
             ApiKey::OffsetForLeaderEpoch => self.offset_for_leader_epoch(version),
             ApiKey::DescribeConfigs => self.describe_configs(version),
+            ApiKey::AlterConfigs => self.alter_configs(version),
             ApiKey::DescribeLogDirs => self.describe_log_dirs(version),
             ApiKey::CreatePartitions => self.create_partitions(version),
             ApiKey::IncrementalAlterConfigs => self.incremental_alter_configs(version),
@@ -359,6 +361,20 @@ impl Fixture {
                 .all(|config| config.documentation.as_ref().is_some_and(|text| !text.is_empty()));
             assert_eq!(documented, version >= 3, "v{version}");
         }
+    }
+
+    fn alter_configs(&mut self, version: i16) {
+        let config = alter_configs_request::AlterableConfig::default()
+            .with_name(StrBytes::from_static_str("file.delete.delay.ms"))
+            .with_value(Some(StrBytes::from_static_str("50000")));
+        let resource = alter_configs_request::AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(StrBytes::from_static_str("t"))
+            .with_configs(vec![config]);
+        let response =
+            self.client.call(version, &AlterConfigsRequest::default().with_resources(vec![resource]));
+        let result = &response.responses[0];
+        assert_eq!((result.error_code, &result.error_message), (0, &None), "v{version}");
     }
 
     fn incremental_alter_configs(&mut self, version: i16) {

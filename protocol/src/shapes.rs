@@ -64,6 +64,9 @@ pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
         ApiKey::DescribeConfigs => {
             Some(Shape { versions: span(1, 4), flexible: from(4), fields: DESCRIBE_CONFIGS_REQUEST })
         }
+        ApiKey::AlterConfigs => {
+            Some(Shape { versions: span(0, 2), flexible: from(2), fields: ALTER_CONFIGS_REQUEST })
+        }
         ApiKey::DescribeLogDirs => {
             Some(Shape { versions: span(1, 5), flexible: from(2), fields: DESCRIBE_LOG_DIRS_REQUEST })
         }
@@ -456,6 +459,26 @@ static DESCRIBE_CONFIGS_REQUEST: &[Field] = &[
     ),
     field(Fixed(1), from(1)),
     field(Fixed(1), from(3)),
+];
+
+static ALTER_CONFIGS_REQUEST_ALTERABLE_CONFIG: &[Field] =
+    &[field(String, from(0)), field(String, from(0)).nullable(from(0))];
+
+static ALTER_CONFIGS_REQUEST_ALTER_CONFIGS_RESOURCE: &[Field] = &[
+    field(Fixed(1), from(0)),
+    field(String, from(0)),
+    field(
+        Array { element: &Struct(ALTER_CONFIGS_REQUEST_ALTERABLE_CONFIG), element_memory_bytes: 88 },
+        from(0),
+    ),
+];
+
+static ALTER_CONFIGS_REQUEST: &[Field] = &[
+    field(
+        Array { element: &Struct(ALTER_CONFIGS_REQUEST_ALTER_CONFIGS_RESOURCE), element_memory_bytes: 88 },
+        from(0),
+    ),
+    field(Fixed(1), from(0)),
 ];
 
 static DESCRIBE_LOG_DIRS_REQUEST_DESCRIBABLE_LOG_DIR_TOPIC: &[Field] =

@@ -63,15 +63,36 @@ impl ConsumerGroupSettings {
 
     /// The same within what the broker allows now, which may be less than when they were set.
     #[must_use]
-    pub fn within(self, broker: &BrokerConfig) -> Self {
-        let clamp = |value: Option<i32>, setting: &str| {
-            let bound = |which| broker_int(broker, &format!("group.consumer.{which}.{setting}"));
-            value.map(|value| value.clamp(bound("min"), bound("max")))
-        };
+    pub fn within(self, bounds: &ConsumerGroupBounds) -> Self {
+        let clamp = |value: Option<i32>, (min, max): (i32, i32)| value.map(|value| value.clamp(min, max));
         ConsumerGroupSettings {
-            session_timeout_ms: clamp(self.session_timeout_ms, "session.timeout.ms"),
-            heartbeat_interval_ms: clamp(self.heartbeat_interval_ms, "heartbeat.interval.ms"),
-            assignment_interval_ms: clamp(self.assignment_interval_ms, "assignment.interval.ms"),
+            session_timeout_ms: clamp(self.session_timeout_ms, bounds.session_timeout_ms),
+            heartbeat_interval_ms: clamp(self.heartbeat_interval_ms, bounds.heartbeat_interval_ms),
+            assignment_interval_ms: clamp(self.assignment_interval_ms, bounds.assignment_interval_ms),
+        }
+    }
+}
+
+/// The least and the most that the broker allows a consumer group to set. Milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsumerGroupBounds {
+    session_timeout_ms: (i32, i32),
+    heartbeat_interval_ms: (i32, i32),
+    assignment_interval_ms: (i32, i32),
+}
+
+impl ConsumerGroupBounds {
+    /// The bounds of `group.consumer.min.*` and `group.consumer.max.*`.
+    #[must_use]
+    pub fn of(broker: &BrokerConfig) -> Self {
+        let bounds = |setting: &str| {
+            let bound = |which| broker_int(broker, &format!("group.consumer.{which}.{setting}"));
+            (bound("min"), bound("max"))
+        };
+        ConsumerGroupBounds {
+            session_timeout_ms: bounds("session.timeout.ms"),
+            heartbeat_interval_ms: bounds("heartbeat.interval.ms"),
+            assignment_interval_ms: bounds("assignment.interval.ms"),
         }
     }
 }
@@ -256,7 +277,7 @@ mod tests {
             ("group.consumer.max.session.timeout.ms", "50000"),
             ("group.consumer.min.assignment.interval.ms", "500"),
         ]);
-        let within = settings.within(&lower);
+        let within = settings.within(&ConsumerGroupBounds::of(&lower));
         assert_eq!((within.session_timeout_ms, within.assignment_interval_ms), (Some(50_000), Some(500)));
         assert_eq!(within.heartbeat_interval_ms, None);
     }

@@ -96,7 +96,7 @@ impl GroupCoordinator {
             machine_config: Arc::new(config::machine_config(config)),
             config: CoordinationConfig::of(config),
             broker_config: Arc::clone(config),
-            overrides: GroupOverrides::new(Arc::clone(&metadata), Arc::clone(config)),
+            overrides: GroupOverrides::new(Arc::clone(&metadata), config),
             metadata,
             partitions,
             clock,

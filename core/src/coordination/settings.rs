@@ -5,26 +5,22 @@ use std::sync::Arc;
 use fluxmq_coordinator::GroupSettings;
 
 use crate::config::BrokerConfig;
-use crate::config::group::ConsumerGroupSettings;
+use crate::config::group::{ConsumerGroupBounds, ConsumerGroupSettings};
 use crate::meta::Metadata;
 
 /// Reads the settings of groups where they are kept.
 pub(super) struct GroupOverrides {
     metadata: Arc<Metadata>,
-    config: Arc<BrokerConfig>,
+    bounds: ConsumerGroupBounds,
 }
 
 impl GroupOverrides {
-    pub(super) fn new(metadata: Arc<Metadata>, config: Arc<BrokerConfig>) -> Self {
-        GroupOverrides { metadata, config }
+    pub(super) fn new(metadata: Arc<Metadata>, config: &BrokerConfig) -> Self {
+        GroupOverrides { metadata, bounds: ConsumerGroupBounds::of(config) }
     }
 
     fn of(&self, group_id: &str) -> ConsumerGroupSettings {
-        match self.metadata.consumer_group_settings(group_id) {
-            // Nearly every group: nothing was set for it.
-            nothing if nothing == ConsumerGroupSettings::default() => nothing,
-            settings => settings.within(&self.config),
-        }
+        self.metadata.consumer_group_settings(group_id).within(&self.bounds)
     }
 }
 

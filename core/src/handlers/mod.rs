@@ -1,5 +1,7 @@
 //! One file per API.
 
+pub mod alter_configs;
+mod altered_settings;
 pub mod api_versions;
 mod authorized_operations;
 mod by_topic;

@@ -58,6 +58,7 @@ requests! {
     InitProducerId InitProducerIdRequest,
     OffsetForLeaderEpoch OffsetForLeaderEpochRequest,
     DescribeConfigs DescribeConfigsRequest,
+    AlterConfigs AlterConfigsRequest,
     DescribeLogDirs DescribeLogDirsRequest,
     CreatePartitions CreatePartitionsRequest,
     DeleteGroups DeleteGroupsRequest,
