@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use fluxmq::broker::{self, BrokerHandle};
 use fluxmq::config::{BrokerConfig, FlushPolicy};
 use fluxmq::coordination::OFFSETS_TOPIC;
 use fluxmq::meta::NewTopic;
+use fluxmq::server::{self, BrokerHandle};
 use fluxmq_coordinator::Requester;
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::offset_commit_request::{
@@ -37,7 +37,7 @@ fn requester(api_version: i16) -> Requester {
 
 fn start(dir: &std::path::Path, policy: FlushPolicy) -> BrokerHandle {
     let config = BrokerConfig { log_flush_policy: policy, ..BrokerConfig::for_tests(dir) };
-    let handle = broker::start(config).expect("the broker starts");
+    let handle = server::start(config).expect("the broker starts");
     let broker = handle.broker();
     let new = |name: &str, partition_count| NewTopic {
         name: text(name),
@@ -65,7 +65,7 @@ fn commit(group: usize, first: i32, partitions: i32, offset: i64) -> OffsetCommi
         .with_topics(vec![topic])
 }
 
-fn run_commit(broker: &broker::Broker, request: &OffsetCommitRequest, requester: &Requester) {
+fn run_commit(broker: &fluxmq::broker::Broker, request: &OffsetCommitRequest, requester: &Requester) {
     let answered = broker
         .groups
         .turn(&request.group_id, |shard, turn| shard.offset_commit(turn, requester, request))

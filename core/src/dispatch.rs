@@ -12,6 +12,7 @@ use fluxmq_protocol::messages::ApiKey;
 
 use crate::handlers;
 use crate::request::{CloseReason, ConnectionInfo, Handler, Outcome, RequestContext};
+use crate::served_api::ServedApi;
 
 /// One row of the table.
 pub struct Api {
@@ -276,6 +277,17 @@ const ROWS: &[Api] = &[
     },
 ];
 
+/// The APIs of the table as clients are told of them.
+pub fn served() -> impl Iterator<Item = ServedApi> {
+    TABLE.iter().map(Api::served)
+}
+
+impl Api {
+    fn served(&self) -> ServedApi {
+        ServedApi { key: self.key, min_version: self.advertised_min_version, max_version: self.max_version }
+    }
+}
+
 const HIGHEST_KEY: usize = 127;
 const ABSENT: u8 = u8::MAX;
 
@@ -343,7 +355,7 @@ fn is_served(api_key: i16, api_version: i16) -> bool {
 fn unsupported_version(api_key: i16, api_version: i16, correlation_id: i32) -> (usize, Outcome) {
     match row_of(api_key) {
         Some(row) if TABLE[row].key == ApiKey::ApiVersions => {
-            (row, handlers::api_versions::unsupported_version(correlation_id))
+            (row, handlers::api_versions::unsupported_version(correlation_id, TABLE[row].served()))
         }
         _ => (0, Outcome::Close(CloseReason::UnsupportedVersion { api_key, api_version })),
     }
@@ -357,7 +369,7 @@ mod tests {
     #[test]
     fn a_handler_that_panics_closes_the_connection() {
         let dir = tempfile::tempdir().unwrap();
-        let handle = crate::broker::start(BrokerConfig::for_tests(dir.path())).unwrap();
+        let handle = crate::server::start(BrokerConfig::for_tests(dir.path())).unwrap();
         let broker = handle.broker();
         let connection = ConnectionInfo {
             broker: Arc::clone(broker),

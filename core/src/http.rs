@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::broker::Broker;
-use crate::metrics;
+use crate::metrics::prometheus;
 
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -56,7 +56,7 @@ pub async fn serve(listener: TcpListener, broker: StartedBroker) {
 
 async fn metrics_page(State(broker): State<StartedBroker>) -> Response {
     match broker.get() {
-        Some(broker) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], metrics::render(broker)).into_response(),
+        Some(broker) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], prometheus::render(broker)).into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
     }
 }

@@ -1,6 +1,7 @@
 //! FluxMQ, a Kafka-wire-compatible log broker.
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 pub mod broker;
 pub mod cli;
 pub mod clock;
@@ -18,4 +19,6 @@ pub mod open_data;
 pub mod partitions;
 pub mod request;
 pub mod run;
+pub mod served_api;
+pub mod server;
 pub mod startup;

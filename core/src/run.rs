@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::broker::{self, StartError};
 use crate::config::BrokerConfig;
+use crate::server::{self, StartError};
 use crate::startup;
 
 /// The exit code of a configuration that is refused, and of anything else that keeps the broker from starting.
@@ -44,7 +44,7 @@ async fn until_stopped(config: BrokerConfig, started: Instant) -> ExitCode {
             }
         };
     // Apart, since a recovery may take long and a signal ends it at once.
-    let start = tokio::task::spawn_blocking(move || broker::start(config));
+    let start = tokio::task::spawn_blocking(move || server::start(config));
     let handle = tokio::select! {
         started = start => match started {
             Ok(Ok(handle)) => handle,

@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn the_description_names_the_port_that_was_bound() {
         let dir = tempfile::tempdir().unwrap();
-        let handle = crate::broker::start(BrokerConfig::for_tests(dir.path())).unwrap();
+        let handle = crate::server::start(BrokerConfig::for_tests(dir.path())).unwrap();
         let text = description(handle.broker());
         let port = handle.addr().port();
         assert!(text.starts_with(concat!("FluxMQ ", env!("CARGO_PKG_VERSION"), "\ncluster id ")), "{text}");

@@ -7,8 +7,8 @@ mod common;
 use std::path::Path;
 
 use common::raw::RawClient;
-use fluxmq::broker::{self, BrokerHandle};
 use fluxmq::config::BrokerConfig;
+use fluxmq::server::{self, BrokerHandle};
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use fluxmq_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -42,7 +42,7 @@ struct Fixture {
 
 impl Fixture {
     fn start(directory: &Path) -> Self {
-        let broker = broker::start(BrokerConfig::for_tests(directory)).unwrap();
+        let broker = server::start(BrokerConfig::for_tests(directory)).unwrap();
         let client = RawClient::connect(broker.addr());
         Fixture { broker, client }
     }

@@ -5,8 +5,8 @@
 mod common;
 
 use common::raw::RawClient;
-use fluxmq::broker;
 use fluxmq::config::BrokerConfig;
+use fluxmq::server;
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use fluxmq_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -16,7 +16,7 @@ use fluxmq_protocol::messages::{CreateTopicsRequest, DescribeConfigsRequest, Top
 fn every_version_describes_topics_and_the_broker() {
     let text = StrBytes::from_static_str;
     let dir = tempfile::tempdir().unwrap();
-    let handle = broker::start(BrokerConfig::for_tests(dir.path())).unwrap();
+    let handle = server::start(BrokerConfig::for_tests(dir.path())).unwrap();
     let mut client = RawClient::connect(handle.addr());
 
     let config =

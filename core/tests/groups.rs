@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use common::classic_apis::{join, join_request, sync};
 use common::offset_apis::{commit, fetch, fetched, text};
 use common::raw::RawClient;
-use fluxmq::broker::{self, BrokerHandle};
 use fluxmq::config::BrokerConfig;
+use fluxmq::server::{self, BrokerHandle};
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -23,7 +23,7 @@ const NOT_COORDINATOR: i16 = 16;
 const REBALANCE_IN_PROGRESS: i16 = 27;
 
 fn start(directory: &tempfile::TempDir) -> BrokerHandle {
-    broker::start(BrokerConfig::for_tests(directory.path())).unwrap()
+    server::start(BrokerConfig::for_tests(directory.path())).unwrap()
 }
 
 /// A connection to a broker that has the topic `t` and that of the groups.

@@ -7,8 +7,8 @@ mod common;
 
 use common::offset_apis::{commit, delete_offset, fetch, fetched, text};
 use common::raw::RawClient;
-use fluxmq::broker::{self, BrokerHandle};
 use fluxmq::config::BrokerConfig;
+use fluxmq::server::{self, BrokerHandle};
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::{
     CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, FindCoordinatorRequest, GroupId,
@@ -32,7 +32,7 @@ struct Fixture {
 /// A broker with the topics `t` and `u` of two partitions each, where group `g` has committed offset 7 of `t-0`.
 fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
-    let broker = broker::start(BrokerConfig::for_tests(directory.path())).unwrap();
+    let broker = server::start(BrokerConfig::for_tests(directory.path())).unwrap();
     let mut client = RawClient::connect(broker.addr());
     let topics = ["t", "u"].map(|name| {
         let name = TopicName(text(name));
@@ -174,7 +174,7 @@ fn groups_are_deleted_once_and_listed_by_what_there_is() {
 #[test]
 fn without_the_topic_of_the_groups_nobody_coordinates() {
     let directory = tempfile::tempdir().unwrap();
-    let broker = broker::start(BrokerConfig::for_tests(directory.path())).unwrap();
+    let broker = server::start(BrokerConfig::for_tests(directory.path())).unwrap();
     let mut client = RawClient::connect(broker.addr());
     for version in 1..=9 {
         let (group, partitions) = fetched(&client.call(version, &fetch(version, "g", Some(("t", 0)))));
@@ -206,7 +206,7 @@ fn what_was_committed_is_there_after_a_restart_and_goes_with_its_topic() {
         }
     }
     broker.shutdown().unwrap();
-    let broker = broker::start(BrokerConfig::for_tests(directory.path())).unwrap();
+    let broker = server::start(BrokerConfig::for_tests(directory.path())).unwrap();
     let mut client = RawClient::connect(broker.addr());
     let all = |number| [has("t", 0, number), has("t", 1, number), has("u", 0, number)];
     for number in 0..20 {

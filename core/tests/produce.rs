@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use common::raw::RawClient;
-use fluxmq::broker::{self, BrokerHandle};
 use fluxmq::config::{BrokerConfig, FlushPolicy};
 use fluxmq::partitions::partition::Partition;
+use fluxmq::server::{self, BrokerHandle};
 use fluxmq_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use fluxmq_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -89,7 +89,7 @@ impl Fixture {
 fn start(directory: &Path, change: impl FnOnce(&mut BrokerConfig)) -> BrokerHandle {
     let mut config = BrokerConfig::for_tests(directory);
     change(&mut config);
-    broker::start(config).unwrap()
+    server::start(config).unwrap()
 }
 
 fn name(text: &str) -> TopicName {

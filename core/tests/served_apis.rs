@@ -8,9 +8,9 @@ mod common;
 
 use common::raw::RawClient;
 use common::{classic_apis, offset_apis};
-use fluxmq::broker::{self, BrokerHandle};
 use fluxmq::config::BrokerConfig;
 use fluxmq::dispatch::TABLE;
+use fluxmq::server::{self, BrokerHandle};
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
@@ -55,7 +55,7 @@ fn named(text: &str) -> TopicName {
 #[test]
 fn every_version_of_every_api_is_answered() {
     let directory = tempfile::tempdir().unwrap();
-    let broker = broker::start(BrokerConfig::for_tests(directory.path())).unwrap();
+    let broker = server::start(BrokerConfig::for_tests(directory.path())).unwrap();
     let mut client = RawClient::connect(broker.addr());
     let topic = CreatableTopic::default().with_name(t()).with_num_partitions(2).with_replication_factor(1);
     let created = client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic]));

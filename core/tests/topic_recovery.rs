@@ -8,10 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::raw::RawClient;
-use fluxmq::broker;
 use fluxmq::config::BrokerConfig;
 use fluxmq::meta::redb::{FILE_NAME, RedbStore};
 use fluxmq::meta::store::{MetaStore, Write};
+use fluxmq::server;
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::metadata_response::MetadataResponseTopic;
@@ -31,7 +31,7 @@ fn name(text: &str) -> TopicName {
 
 /// Runs a broker on the directory, has `session` talk to it, and stops it cleanly.
 fn with_broker<T>(directory: &Path, session: impl FnOnce(&mut RawClient) -> T) -> T {
-    let broker = broker::start(BrokerConfig::for_tests(directory)).unwrap();
+    let broker = server::start(BrokerConfig::for_tests(directory)).unwrap();
     let result = session(&mut RawClient::connect(broker.addr()));
     broker.shutdown().unwrap();
     result
@@ -227,7 +227,7 @@ fn metadata_of_a_newer_broker_keeps_this_one_from_starting() {
     let newer = Write::Put("topics/t".to_owned(), br#"{"version":2}"#.to_vec());
     store.transact(&[], vec![newer]).unwrap();
     drop(store);
-    let error = broker::start(BrokerConfig::for_tests(directory.path())).err().unwrap();
+    let error = server::start(BrokerConfig::for_tests(directory.path())).err().unwrap();
     assert!(error.to_string().contains("topics/t has version 2"), "{error}");
     assert!(directory.path().join(FILE_NAME).exists());
     assert_eq!(directories(directory.path()), ["t-0"], "nothing was touched");

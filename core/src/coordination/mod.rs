@@ -35,7 +35,7 @@ use self::config::CoordinationConfig;
 use self::settings::GroupOverrides;
 use self::shards::Shards;
 use self::timers::Alarm;
-use crate::broker::BlockingPool;
+use crate::blocking::BlockingPool;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::meta::Metadata;

@@ -12,8 +12,8 @@ use fluxmq_protocol::messages::api_versions_response::{
 use fluxmq_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use fluxmq_protocol::{StrBytes, parts};
 
-use crate::dispatch;
 use crate::request::{CloseReason, Outcome, RequestContext};
+use crate::served_api::ServedApi;
 
 /// The feature whose level says which group protocols there are.
 const GROUP_FEATURE: &str = "group.version";
@@ -35,18 +35,17 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         {
             return ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
         }
-        let ranges = dispatch::TABLE.iter().map(range).collect();
+        let ranges = context.broker().apis.iter().map(range).collect();
         with_features(ApiVersionsResponse::default().with_api_keys(ranges), context.api_version)
     });
     context.outcome(response)
 }
 
 /// The answer, in v0, to a version of ApiVersions that is not served: UNSUPPORTED_VERSION and the versions that are.
-pub fn unsupported_version(correlation_id: i32) -> Outcome {
-    let own_range = dispatch::TABLE.iter().filter(|api| api.key == ApiKey::ApiVersions).map(range).collect();
+pub fn unsupported_version(correlation_id: i32, own: ServedApi) -> Outcome {
     let response = ApiVersionsResponse::default()
         .with_error_code(ErrorCode::UnsupportedVersion.code())
-        .with_api_keys(own_range);
+        .with_api_keys(vec![range(&own)]);
     match parts::encode(ApiKey::ApiVersions, 0, correlation_id, &response) {
         Ok(response) => Outcome::Ready(response),
         Err(error) => Outcome::Close(CloseReason::Malformed(error.to_string())),
@@ -73,10 +72,10 @@ fn with_features(response: ApiVersionsResponse, version: i16) -> ApiVersionsResp
         .with_finalized_features(vec![finalized])
 }
 
-fn range(api: &dispatch::Api) -> ApiVersion {
+fn range(api: &ServedApi) -> ApiVersion {
     ApiVersion::default()
         .with_api_key(api.key as i16)
-        .with_min_version(api.advertised_min_version)
+        .with_min_version(api.min_version)
         .with_max_version(api.max_version)
 }
 

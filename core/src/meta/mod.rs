@@ -36,7 +36,7 @@ use self::redb::RedbStore;
 use self::settings::{GroupsImage, read_groups};
 use self::store::{ABSENT, Condition, MetaStore, Revision, StoreError, TransactError, Write};
 pub use self::topics::{Topic, TopicsImage};
-use crate::broker::BlockingPool;
+use crate::blocking::BlockingPool;
 use crate::config::TopicConfig;
 use crate::partitions::partition::Partition;
 use crate::partitions::{PartitionError, PartitionManager};

@@ -1,5 +1,6 @@
 //! The network edge: listeners, connections, and the order of requests and responses on each.
 
+pub mod acceptor;
 pub mod budget;
 pub mod connection;
 pub mod listener;

@@ -17,7 +17,7 @@ use rustix::net::SendFlags;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::broker::BlockingPool;
+use crate::blocking::BlockingPool;
 use crate::request::Response;
 
 /// Slices from this size on go by sendfile; below it a copy is cheaper.

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use fluxmq::broker::{self, BrokerHandle};
 use fluxmq::config::BrokerConfig;
+use fluxmq::server::{self, BrokerHandle};
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::create_topics_response::CreatableTopicResult;
@@ -48,7 +48,7 @@ pub(crate) fn start(directory: &Path, settings: &[(&str, &str)]) -> BrokerHandle
             key => panic!("{key}"),
         }
     }
-    broker::start(config).unwrap()
+    server::start(config).unwrap()
 }
 
 pub(crate) fn name(text: &str) -> TopicName {

@@ -8,10 +8,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluxmq::broker::{self, BrokerHandle};
 use fluxmq::config::{BrokerConfig, TopicConfig};
 use fluxmq::meta::NewTopic;
 use fluxmq::meta::topics::Topic;
+use fluxmq::server::{self, BrokerHandle};
 use fluxmq_protocol::messages::{ApiKey, RequestHeader};
 use fluxmq_protocol::{Decodable, Encodable, StrBytes};
 
@@ -30,7 +30,7 @@ impl TestBroker {
         let dir = tempfile::tempdir().unwrap();
         let mut config = BrokerConfig::for_tests(dir.path());
         change(&mut config);
-        TestBroker { handle: broker::start(config).unwrap(), dir }
+        TestBroker { handle: server::start(config).unwrap(), dir }
     }
 
     pub fn create_topic(&self, name: &'static str, partitions: i32, config: TopicConfig) -> Arc<Topic> {
