@@ -62,7 +62,7 @@ class GroupAccount:
                     self.rebalances += 1
                 self._last_assigned = at
             elif kind == "e":
-                text = " ".join(words)[:80]
+                text = " ".join(words)[:160]
                 self.errors[text] = self.errors.get(text, 0) + 1
 
     def _delivered(self, at: int, partition: int, first: int, last: int) -> None:
