@@ -12,7 +12,7 @@ def account(*lines: str) -> GroupAccount:
 
 
 def test_records_again_after_the_last_commit_are_counted():
-    result = account("1 a 0 1", "2 d 0 0 9", "3 c 0 5", "4 d 0 5 12", "5 d 1 0 0")
+    result = account("1000000 a 0 1", "1000002 d 0 0 9", "1000003 c 0 5", "1000004 d 0 5 12", "1000005 d 1 0 0")
     assert (result.delivered, result.reread, result.commits, result.rebalances, result.violations) == (14, 5, 1, 1, [])
 
 
