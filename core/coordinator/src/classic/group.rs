@@ -149,6 +149,11 @@ impl ClassicGroup {
         self.protocol_type.as_deref() == Some("consumer")
     }
 
+    /// Whether somebody was given an id to come back with; no record tells of that.
+    pub(crate) fn has_pending_joins(&self) -> bool {
+        !self.pending_join.is_empty()
+    }
+
     pub(super) fn has_all_members_joined(&self) -> bool {
         self.members.len() == self.awaiting_join && self.pending_join.is_empty()
     }

@@ -24,9 +24,12 @@ impl GroupShard {
     pub(crate) fn replay_consumer_group(&mut self, _now: Now, record: GroupRecord) {
         let Some((group_id, is_tombstone)) = group_of(&record) else { return };
         if matches!(record, GroupRecord::ConsumerGroupMetadata(_, None)) {
-            // Of a group whose records were compacted away, offsets may have made a classic group without members.
+            // Of a group whose records were compacted away, offsets may have made a classic group without members. One
+            // that somebody is about to join took this group's place.
             let is_deleted = match self.groups.get(group_id) {
-                Some(Group::Classic(group)) => group.is_empty() && group.protocol_type().is_none(),
+                Some(Group::Classic(group)) => {
+                    group.is_empty() && group.protocol_type().is_none() && !group.has_pending_joins()
+                }
                 _ => true,
             };
             if is_deleted {

@@ -628,4 +628,11 @@ fn a_group_without_members_is_whatever_the_first_member_speaks() {
     assert!(fixture.classic_group().is_empty());
     let consumer = Consumer::join(&mut fixture, "again", &["foo"]);
     assert_eq!((consumer.count(), fixture.group().members.len()), (3, 1));
+
+    // The end of the consumer group leaves the one who is about to join where it is.
+    fixture.beat(&leave_heartbeat("again"));
+    classic.id.clear();
+    assert_eq!(classic.join(&mut fixture), ErrorCode::MemberIdRequired.code());
+    assert_eq!(fixture.classic_join(&classic.join_request(&["foo"])), None, "it waits for others");
+    assert!(!fixture.classic_group().is_empty());
 }

@@ -73,7 +73,7 @@ class GroupAdminTest extends GroupMembers {
         share(List.of(1), old);
         KafkaConsumer<byte[], byte[]> newer = subscribed("classic", topic, "group.instance.id", "one");
         share(List.of(1), newer);
-        assertThrows(FencedInstanceIdException.class, () -> old.commitSync(Map.of(new TopicPartition(topic, 0), new OffsetAndMetadata(1))));
+        assertThrows(FencedInstanceIdException.class, () -> poll("being told", () -> false, old));
     }
 
     @Test
