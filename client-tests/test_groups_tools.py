@@ -88,7 +88,9 @@ def one_of_each(stage: Stage, alone: bool = False) -> None:
     """Groups of every kind; the classic one has two members unless its member is `alone`."""
     s = stage.session
     topic = stage.topic()
-    one, two = Classic(s, "one", group="live", client_id="alpha"), Classic(s, "two", group="live", client_id="beta", instance="static")
+    # They never beat: their sessions have to outlast the scenario on a busy machine, too.
+    one = Classic(s, "one", group="live", client_id="alpha", session_ms=180_000)
+    two = Classic(s, "two", group="live", client_id="beta", instance="static", session_ms=180_000)
     stable(s, one)
     if not alone:
         settle(s, one, two, give={one: assignment({topic: [0, 1]}), two: assignment({topic: [2]})})
