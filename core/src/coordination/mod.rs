@@ -1,4 +1,4 @@
-//! Drives the group coordinator: one [`GroupShard`] for each partition of `__consumer_offsets`, its turns, its log.
+//! Drives the group coordinator: one [`GroupShard`](fluxmq_coordinator::GroupShard) for each partition of `__consumer_offsets`, its turns, its log.
 //!
 //! A request is one turn of its group's shard: under the shard's lock the machine says which records it leaves, they
 //! are appended as one batch and replayed into the shard; the answer leaves once the log is durable up to there.
