@@ -1,5 +1,8 @@
 import java.net.InetAddress;
 import java.net.UnknownHostException;
+import java.security.Provider;
+import java.security.SecureRandomSpi;
+import java.security.Security;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
@@ -85,6 +88,33 @@ public class ConsumerGroupCases {
     private static final String[] TOPICS = {"foo", "bar", "baz"};
     private static final int MEMBERS = 4;
     private static final int STATIC_MEMBERS = 2;
+
+    /** Kafka makes member ids of random bytes; of these, so that every run prints the same. */
+    public static class SeededRandoms extends Provider {
+        SeededRandoms() {
+            super("SeededRandoms", "1", "random bytes that are the same in every run");
+            put("SecureRandom.Seeded", Seeded.class.getName());
+        }
+
+        public static class Seeded extends SecureRandomSpi {
+            private final Random random = new Random(1);
+
+            @Override
+            protected void engineSetSeed(byte[] seed) {
+                // The seed is fixed.
+            }
+
+            @Override
+            protected void engineNextBytes(byte[] bytes) {
+                random.nextBytes(bytes);
+            }
+
+            @Override
+            protected byte[] engineGenerateSeed(int size) {
+                return new byte[size];
+            }
+        }
+    }
 
     private record Topic(String name, Uuid id, int partitions) implements CoordinatorMetadataImage.TopicMetadata {
         @Override
@@ -295,6 +325,7 @@ public class ConsumerGroupCases {
     private int named = 0;
 
     public static void main(String[] args) {
+        Security.insertProviderAt(new SeededRandoms(), 1);
         Random random = new Random(20_260);
         int groups = args.length == 0 ? 12 : Integer.parseInt(args[0]);
         for (int group = 0; group < groups; group++) {
