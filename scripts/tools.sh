@@ -51,7 +51,7 @@ need_python() {
     fi
 }
 
-# A port nobody listens on now.
+# A port nobody listens on now, below the range of outgoing connections: one of those could take it first.
 free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    PYTHONPATH="$ROOT/client-tests" python3 -c 'from harness.process import free_port; print(free_port())'
 }

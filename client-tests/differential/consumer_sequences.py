@@ -398,8 +398,9 @@ def a_member_that_does_not_give_up(s: Session):
     one.own()
     two.join()
     one.say("one is told")
-    for _ in range(4):
-        time.sleep(0.5)
+    # Well before the second is over, and well after.
+    for pause_s in (0.3, 0.3, 1.1, 0.3):
+        time.sleep(pause_s)
         two.say("two waits")
     one.say("one is out")
     one.commit(1, label="one commits")

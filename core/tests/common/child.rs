@@ -1,7 +1,7 @@
 //! The broker as a process of its own: its log lines and its memory can be looked at.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -18,12 +18,12 @@ pub(crate) struct ChildBroker {
 }
 
 impl ChildBroker {
-    /// Starts a broker on a free port and an empty data directory, with `--override` for each of `settings`.
+    /// Starts a broker on an empty data directory, with `--override` for each of `settings`.
     pub(crate) fn start(settings: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_fluxmq"));
-        command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--data-dir"]).arg(data.path());
+        // The system chooses the port: one that is looked for beforehand may be another test's by the time it is bound.
+        command.args(["--host", "127.0.0.1", "--port", "0", "--data-dir"]).arg(data.path());
         for setting in settings {
             command.args(["--override", setting]);
         }
@@ -32,12 +32,16 @@ impl ChildBroker {
         let lines = Arc::new(Mutex::new(Vec::new()));
         collect(child.stdout.take().unwrap(), &lines);
         collect(child.stderr.take().unwrap(), &lines);
-        let broker = Self { address: SocketAddr::from(([127, 0, 0, 1], port)), child, lines, _data: data };
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut broker = Self { address, child, lines, _data: data };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(broker.address).is_err() {
+        while !broker.lines_with("").iter().any(|line| line.starts_with("ready in ")) {
             assert!(Instant::now() < deadline, "not ready: {:#?}", broker.lines_with(""));
             thread::sleep(Duration::from_millis(10));
         }
+        let told = &broker.lines_with("clients connect to PLAINTEXT://")[0];
+        let (_, bound) = told.rsplit_once("listening on ").unwrap();
+        broker.address = bound.trim_end_matches(')').parse().unwrap();
         broker
     }
 
