@@ -280,7 +280,7 @@ impl Model {
             .collect();
         let last = segments.len().saturating_sub(1);
         let never_synced = durable.offset == self.log.log_start_offset() && durable.position == 0;
-        for (i, (base, on_disk)) in segments.into_iter().enumerate() {
+        for (i, &(base, on_disk)) in segments.iter().enumerate() {
             let path = segment_path(self.dir.path(), base, LOG_SUFFIX);
             let safe = match base.cmp(&durable.segment_base_offset) {
                 std::cmp::Ordering::Less => continue,
