@@ -11,6 +11,8 @@ use crate::config::definition::broker_keys;
 use crate::config::groups::CONSUMER_ASSIGNORS;
 
 const MS_PER_MINUTE: i64 = 60_000;
+/// What `group.coordinator.append.linger.ms=-1` comes to. See docs/decisions/009-rounds-of-syncs.md.
+const DEFAULT_SYNC_LINGER_MS: u32 = 5;
 
 /// What the driver is told.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub(super) struct CoordinationConfig {
     pub(super) commit_timeout: Duration,
     /// `offsets.load.buffer.size`
     pub(super) load_buffer_bytes: u32,
+    /// `group.coordinator.append.linger.ms`
+    pub(super) sync_linger_ms: u32,
 }
 
 impl CoordinationConfig {
@@ -37,6 +41,8 @@ impl CoordinationConfig {
             codec: codec.unwrap_or(Codec::None),
             commit_timeout: Duration::from_millis(number("offsets.commit.timeout.ms").unsigned_abs()),
             load_buffer_bytes: u32::try_from(number("offsets.load.buffer.size")).unwrap_or(u32::MAX),
+            sync_linger_ms: u32::try_from(number("group.coordinator.append.linger.ms"))
+                .unwrap_or(DEFAULT_SYNC_LINGER_MS),
         }
     }
 }

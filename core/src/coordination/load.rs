@@ -88,6 +88,9 @@ impl GroupCoordinator {
                 known.unload();
             }
             if let Some(shards) = shards {
+                for partition in topic.iter().flat_map(|topic| &topic.partitions) {
+                    partition.set_sync_linger_ms(self.config.sync_linger_ms);
+                }
                 self.load_all(&shards);
             }
         }
@@ -138,10 +141,13 @@ impl GroupCoordinator {
     fn load_some(self: &Arc<Self>, load: &Load) {
         while let Some(index) = load.indexes.get(load.next.fetch_add(1, Ordering::Relaxed)) {
             let Some(slot) = load.shards.slot(*index) else { return };
-            let read = || self.read(&slot.partition, load);
-            let read = std::panic::catch_unwind(AssertUnwindSafe(read));
-            match read {
-                Ok(Ok(shard)) => self.loaded(&load.shards, *index, shard),
+            let read = || {
+                let shard = self.read(&slot.partition, load)?;
+                self.loaded(&load.shards, *index, shard);
+                Ok(())
+            };
+            match std::panic::catch_unwind(AssertUnwindSafe(read)) {
+                Ok(Ok(())) => {}
                 Ok(Err(LoadError::Stopped)) => return,
                 failed => {
                     let reason = match failed {

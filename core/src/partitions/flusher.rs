@@ -1,17 +1,20 @@
 //! Group commit: threads that sync partitions with waiting producers.
 //!
 //! An append that waits for a sync puts its partition on the queue and goes on; whatever is appended while a sync
-//! runs is covered by the next. One sync answers everyone whose batch lies before the end it saw.
+//! runs is covered by the next. One sync answers everyone whose batch lies before the end it saw. Syncs that may linger
+//! are begun in [`rounds`](super::rounds).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::Waker;
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::background::Background;
 use super::partition::Partition;
+use super::rounds::Rounds;
 
 /// Queued, or in the hands of a flusher.
 const BUSY: u8 = 1;
@@ -85,6 +88,7 @@ pub struct FlushStats {
 #[derive(Debug, Default)]
 struct Queue {
     dirty: VecDeque<Arc<Partition>>,
+    lingering: Rounds<Arc<Partition>>,
     stopping: bool,
     failure_to_announce: bool,
 }
@@ -118,8 +122,29 @@ impl Flusher {
     }
 
     fn push(&self, partition: Arc<Partition>) {
-        self.queue.lock().dirty.push_back(partition);
-        self.work.notify_one();
+        let linger = partition.sync_linger();
+        let mut queue = self.queue.lock();
+        if linger.is_zero() {
+            queue.dirty.push_back(partition);
+            self.work.notify_one();
+            return;
+        }
+        let nobody_waited = queue.lingering.due().is_none();
+        let last_asked = Arc::clone(&partition);
+        if queue.lingering.ask(partition, last_asked.last_asked(), linger, Instant::now()) {
+            self.begin_round(&mut queue);
+        } else if nobody_waited {
+            // Someone has to look at the clock.
+            self.work.notify_one();
+        }
+    }
+
+    fn begin_round(&self, queue: &mut Queue) {
+        let Queue { dirty, lingering, .. } = queue;
+        for partition in lingering.begin() {
+            dirty.push_back(partition);
+            self.work.notify_one();
+        }
     }
 
     /// Takes the log directory offline and has a flusher thread wake everyone who waits in it.
@@ -146,10 +171,14 @@ impl Flusher {
             if let Some(partition) = queue.dirty.pop_front() {
                 return Work::Sync(partition);
             }
-            if queue.stopping {
-                return Work::Stop;
+            match queue.lingering.due() {
+                Some(due) if queue.stopping || due <= Instant::now() => self.begin_round(&mut queue),
+                Some(due) => {
+                    self.work.wait_until(&mut queue, due);
+                }
+                None if queue.stopping => return Work::Stop,
+                None => self.work.wait(&mut queue),
             }
-            self.work.wait(&mut queue);
         }
     }
 
@@ -158,9 +187,11 @@ impl Flusher {
         let mut wakers = Vec::new();
         loop {
             match self.next() {
-                Work::Sync(mut partition) => {
-                    while self.sync(&partition, &mut wakers) {
-                        partition = self.exchange(partition);
+                Work::Sync(partition) => {
+                    let mut next = Some(partition);
+                    while let Some(partition) = next {
+                        next =
+                            if self.sync(&partition, &mut wakers) { self.exchange(partition) } else { None };
                     }
                 }
                 Work::AnnounceFailure => announce_failure(),
@@ -172,7 +203,7 @@ impl Flusher {
     /// Syncs `partition` once and wakes those it satisfies. True when it was asked for again meanwhile.
     fn sync(&self, partition: &Arc<Partition>, wakers: &mut Vec<Waker>) -> bool {
         partition.flush_state().begin();
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         partition.sync(wakers);
         let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.stats.syncs.fetch_add(1, Ordering::Relaxed);
@@ -182,13 +213,18 @@ impl Flusher {
     }
 
     /// Puts `again` behind the others and returns the first; alone it stays with this thread, without waking another.
-    fn exchange(&self, again: Arc<Partition>) -> Arc<Partition> {
+    /// None when it lingers.
+    fn exchange(&self, again: Arc<Partition>) -> Option<Arc<Partition>> {
+        if !again.sync_linger().is_zero() {
+            self.push(again);
+            return None;
+        }
         let mut queue = self.queue.lock();
         match queue.dirty.pop_front() {
-            None => again,
+            None => Some(again),
             Some(first) => {
                 queue.dirty.push_back(again);
-                first
+                Some(first)
             }
         }
     }

@@ -8,6 +8,7 @@ mod load;
 pub mod partition;
 mod preparer;
 pub mod producer_ids;
+mod rounds;
 pub mod waiters;
 pub mod write_mode;
 

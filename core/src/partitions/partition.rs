@@ -4,8 +4,9 @@
 //! here and everything else from the log, which is lock-free.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use fluxmq_protocol::StrBytes;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 use super::flusher::{FlushState, Flusher};
 use super::high_watermark::{Acks, Advance, Marks, Visibility, visibility};
+use super::rounds::LastAsked;
 use super::waiters::{CommitQueue, CommitSignal, FetchWaiter};
 use super::write_mode::WriteModeSwitch;
 use crate::config::{FlushPolicy, TopicConfig};
@@ -125,6 +127,8 @@ pub struct Partition {
     write_mode: WriteModeSwitch,
     state: Mutex<State>,
     flush_state: FlushState,
+    sync_linger_ms: AtomicU32,
+    last_asked: LastAsked,
     flusher: Arc<Flusher>,
 }
 
@@ -155,6 +159,8 @@ impl Partition {
                 fetches: Vec::new(),
             }),
             flush_state: FlushState::default(),
+            sync_linger_ms: AtomicU32::new(0),
+            last_asked: LastAsked::default(),
             flusher,
         })
     }
@@ -387,6 +393,19 @@ impl Partition {
 
     pub(super) fn unregister_commit(&self, signal: &Arc<CommitSignal>) {
         self.state.lock().commits.remove(signal);
+    }
+
+    /// Lets syncs of this partition wait for those of others, so long at the most. 0, as at first: they never do.
+    pub fn set_sync_linger_ms(&self, linger_ms: u32) {
+        self.sync_linger_ms.store(linger_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn sync_linger(&self) -> Duration {
+        Duration::from_millis(u64::from(self.sync_linger_ms.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn last_asked(&self) -> &LastAsked {
+        &self.last_asked
     }
 
     pub(super) fn flush_state(&self) -> &FlushState {
