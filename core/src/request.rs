@@ -29,7 +29,12 @@ pub enum Outcome {
     Ready(Response),
     /// Everything that has an order is done and the future only waits (acks=all, a long poll). It is polled once it is
     /// at the head of the connection's responses; later frames of the connection are handled meanwhile.
-    Wait(ResponseFuture),
+    Wait {
+        /// The answer.
+        response: ResponseFuture,
+        /// What the answer takes in memory while it waits, which counts against the connection's bound.
+        held_bytes: usize,
+    },
     /// The next frame of this connection must not be looked at before the future has ended (work on disk,
     /// recompression). It is polled at once, also while earlier responses are waiting.
     Exclusive(ResponseFuture),
@@ -39,6 +44,21 @@ pub enum Outcome {
     NoResponse,
     /// The connection is closed without a response, as Kafka does.
     Close(CloseReason),
+}
+
+impl Outcome {
+    /// A wait that holds next to nothing.
+    pub fn wait(response: impl Future<Output = Response> + Send + 'static) -> Self {
+        Outcome::wait_holding(0, response)
+    }
+
+    /// A wait whose answer is made already, or rests on what is.
+    pub fn wait_holding(
+        held_bytes: usize,
+        response: impl Future<Output = Response> + Send + 'static,
+    ) -> Self {
+        Outcome::Wait { response: Box::pin(response), held_bytes }
+    }
 }
 
 /// Why a connection was closed by the broker.

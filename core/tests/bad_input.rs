@@ -13,11 +13,16 @@ use common::child::ChildBroker;
 use common::raw::{self, RawClient};
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use fluxmq_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use fluxmq_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use fluxmq_protocol::messages::{
-    ApiKey, ApiVersionsRequest, CreateTopicsRequest, FetchRequest, MetadataRequest, ProduceRequest, TopicName,
+    ApiKey, ApiVersionsRequest, CreateTopicsRequest, FetchRequest, FindCoordinatorRequest, GroupId,
+    MetadataRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest, TopicName,
 };
-use fluxmq_protocol::{ErrorCode, StrBytes, sample};
+use fluxmq_protocol::{Encodable, ErrorCode, StrBytes, sample};
 use fluxmq_storage::batch::BatchBuilder;
 
 /// The broker prints so many lines a second about clients that break the rules (10): stay below.
@@ -151,7 +156,7 @@ fn what_cannot_be_read_closes_its_connection_alone_with_one_line() {
         assert_eq!(client.receive_frame(), None, "{what}");
         is_alive(&mut other);
         thread::sleep(BETWEEN_LINES);
-        let lines = broker.lines_with(&client.address().to_string());
+        let lines = broker.await_lines_with(&client.address().to_string());
         assert_eq!(lines.len(), 1, "{what}: {lines:#?}");
         lines[0].clone()
     };
@@ -307,7 +312,7 @@ fn a_client_that_stops_reading_is_not_read_from() {
     let before_kib = broker.anonymous_kib();
 
     let mut body = Vec::new();
-    fluxmq_protocol::Encodable::encode(&fetch("large", 0), &mut body, 4).unwrap();
+    fetch("large", 0).encode(&mut body, 4).unwrap();
     let fetches = raw::frame(ApiKey::Fetch, 4, 1, &body);
     let metadata = raw::frame(ApiKey::Metadata, 1, 1, &(-1i32).to_be_bytes());
     let stuck: Vec<_> = [&fetches, &metadata, &fetches, &metadata]
@@ -322,6 +327,62 @@ fn a_client_that_stops_reading_is_not_read_from() {
     assert!(grown_kib < 24 << 10, "{grown_kib} KiB more than before, for {} clients", stuck.len());
     is_alive(&mut other);
     assert_eq!(produced(&mut other, "large", batch(b"value")), (0, 4));
+}
+
+/// Answers that are made already and wait for a sync count as those do that wait for their client.
+#[test]
+fn answers_that_wait_for_a_sync_are_not_piled_up() {
+    let broker = ChildBroker::start(&["offsets.topic.num.partitions=1"]);
+    let mut client = RawClient::connect(broker.address);
+    let topic = CreatableTopic::default()
+        .with_name(topic_name("t"))
+        .with_num_partitions(200)
+        .with_replication_factor(1);
+    let response = client.call(5, &CreateTopicsRequest::default().with_topics(vec![topic]));
+    assert_eq!(response.topics[0].error_code, 0);
+    let find = FindCoordinatorRequest::default().with_key(StrBytes::from_static_str("g"));
+    assert_eq!(client.call(3, &find).error_code, 0);
+    let commit = |partitions: std::ops::Range<i32>, metadata: &str| {
+        let partitions = partitions.map(|index| {
+            OffsetCommitRequestPartition::default()
+                .with_partition_index(index)
+                .with_committed_metadata(Some(StrBytes::from_string(metadata.to_owned())))
+        });
+        let topic = OffsetCommitRequestTopic::default()
+            .with_name(topic_name("t"))
+            .with_partitions(partitions.collect());
+        OffsetCommitRequest::default()
+            .with_group_id(GroupId(StrBytes::from_static_str("g")))
+            .with_topics(vec![topic])
+    };
+    let response = client.call(8, &commit(0..200, &"m".repeat(4_000)));
+    assert!(response.topics[0].partitions.iter().all(|partition| partition.error_code == 0));
+    let group = OffsetFetchRequestGroup::default().with_group_id(GroupId(StrBytes::from_static_str("g")));
+    let fetch = OffsetFetchRequest::default().with_groups(vec![group.with_topics(None)]);
+
+    // Every fetch is large and rests on a commit that was sent just before it; all of them come at once.
+    let mut pairs = Vec::new();
+    let (mut body, version) = (Vec::new(), 8);
+    commit(0..1, "").encode(&mut body, version).unwrap();
+    pairs.extend(raw::frame(ApiKey::OffsetCommit, version, 1, &body));
+    body.clear();
+    fetch.encode(&mut body, version).unwrap();
+    pairs.extend(raw::frame(ApiKey::OffsetFetch, version, 2, &body));
+    let before_kib = broker.anonymous_kib();
+    let mut stuck = RawClient::connect(broker.address);
+    stuck.send_bytes(&pairs.repeat(128));
+    let mut most_kib = 0;
+    for _ in 0..50 {
+        most_kib = most_kib.max(broker.anonymous_kib().saturating_sub(before_kib));
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(most_kib < 24 << 10, "{most_kib} KiB more than before");
+    // All are answered once they are read.
+    for _ in 0..128 {
+        assert_eq!(stuck.receive_frame().unwrap()[..4], [0, 0, 0, 1]);
+        assert!(stuck.receive_frame().unwrap().len() > 790_000);
+    }
+    is_alive(&mut client);
 }
 
 #[test]

@@ -36,6 +36,7 @@ impl GroupShard {
 
     /// Deletes a group that has no members, with what it has committed.
     pub fn delete_group(&mut self, turn: &mut Turn<'_>, group_id: &GroupId) -> ErrorCode {
+        turn.all_in_records = true;
         match self.checked_delete_group(turn, group_id) {
             Ok(()) => ErrorCode::None,
             Err(error) => error,

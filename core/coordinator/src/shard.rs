@@ -12,6 +12,9 @@ use crate::offsets::Offsets;
 use crate::timers::Timers;
 use crate::turn::{Now, Turn};
 
+/// The longest text that readers of Kafka's protocol take.
+const MAX_TEXT_BYTES: usize = i16::MAX as usize;
+
 /// Everything that one partition of `__consumer_offsets` says, and who waits for it to change.
 #[derive(Debug)]
 pub struct GroupShard {
@@ -75,8 +78,27 @@ impl GroupShard {
     }
 }
 
+/// A message as a response can carry it: names in it may be as long as a text of Kafka's protocol, 32,767 bytes.
+#[must_use]
+pub(crate) fn told(mut message: String) -> StrBytes {
+    message.truncate(message.floor_char_boundary(MAX_TEXT_BYTES));
+    StrBytes::from_string(message)
+}
+
 /// A copy that does not keep the request's frame in memory.
 #[must_use]
 pub fn owned(text: &StrBytes) -> StrBytes {
     StrBytes::from_string(text.as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn messages_are_cut_at_a_character_to_what_readers_take() {
+        assert_eq!(&*told("short".to_owned()), "short");
+        assert_eq!(told("x".repeat(40_000)).len(), 32_767);
+        assert_eq!(told("€".repeat(20_000)).len(), 32_766);
+    }
 }

@@ -75,13 +75,16 @@ pub struct Turn<'a> {
     pub records: Vec<GroupRecord>,
     /// Answers to requests of this turn and of earlier ones.
     pub replies: Vec<(Token, Reply)>,
+    /// Whether all that the turn does is in `records`. If they can't be appended the shard is as it was; otherwise it has
+    /// to be read again.
+    pub all_in_records: bool,
 }
 
 impl<'a> Turn<'a> {
     /// A turn that has left nothing yet.
     #[must_use]
     pub fn new(now: Now, topics: &'a dyn Topics, settings: &'a dyn GroupSettings) -> Self {
-        Turn { now, topics, settings, records: Vec::new(), replies: Vec::new() }
+        Turn { now, topics, settings, records: Vec::new(), replies: Vec::new(), all_in_records: false }
     }
 
     /// Answers a JoinGroup.

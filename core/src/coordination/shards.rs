@@ -73,6 +73,12 @@ impl Shards {
         self.slots.len()
     }
 
+    pub(super) fn set_deadline(&self, index: usize, deadline_ms: Option<i64>) {
+        if let Some(slot) = self.slot(index) {
+            slot.set_deadline(deadline_ms);
+        }
+    }
+
     pub(super) fn slot(&self, index: usize) -> Option<&Slot> {
         self.slots.get(index)
     }

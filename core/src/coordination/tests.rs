@@ -16,6 +16,7 @@ use fluxmq_protocol::messages::{GroupId, JoinGroupResponse, OffsetCommitRequest,
 use fluxmq_protocol::{ErrorCode, StrBytes};
 use fluxmq_storage::batch::BatchBuilder;
 use futures_util::FutureExt;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::wait::{DurableAt, Exchange};
@@ -271,6 +272,32 @@ fn a_batch_that_the_log_does_not_take_has_the_shard_read_again() {
 }
 
 #[test]
+fn a_commit_that_the_log_does_not_take_leaves_the_shard_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let entries = [("offsets.topic.segment.bytes", "1048576"), ("offset.metadata.max.bytes", "2000000")];
+    let fixture = Fixture::open_with(dir.path(), &entries);
+    fixture.make_topic();
+    fixture.commit("g", 7).unwrap();
+    let mut waiting = fixture.waiting("g");
+    let key = fluxmq_protocol::group_records::GroupMetadataKey { group: text(&"x".repeat(30_000)) };
+    let record = fluxmq_protocol::group_records::GroupRecord::GroupMetadata(key, None);
+    for _ in 0..3 {
+        let refused = fixture.groups.turn("g", |_, turn| {
+            turn.all_in_records = true;
+            turn.records.extend(std::iter::repeat_n(record.clone(), 40));
+        });
+        assert_eq!(refused.map(|_| ()), Err(ErrorCode::UnknownServerError));
+        assert_eq!(fixture.committed("g"), Ok(Some(7)), "it is not read again");
+    }
+    assert!(waiting.try_answer().is_none(), "whoever waits goes on waiting");
+    let shards = fixture.groups.current().unwrap();
+    assert_ne!(shards.slot(shards.of_group("g")).unwrap().deadline(), shards::NO_DEADLINE);
+    drop(shards);
+    fixture.commit("g", 8).unwrap();
+    fixture.close();
+}
+
+#[test]
 fn a_later_turn_answers_whoever_waits() {
     let dir = tempfile::tempdir().unwrap();
     let fixture = Fixture::open(dir.path());
@@ -398,15 +425,23 @@ fn timers_fire_when_they_are_due() {
 }
 
 #[test]
-fn an_offline_directory_ends_the_timers() {
+fn an_offline_directory_ends_the_timers_and_answers_whoever_waits() {
     let dir = tempfile::tempdir().unwrap();
     let fixture = Fixture::open(dir.path());
     fixture.make_topic();
     let shards = fixture.groups.current().unwrap();
     let slot = shards.slot(0).unwrap();
     assert_ne!(slot.deadline(), shards::NO_DEADLINE);
+    let waiting = {
+        let (sender, receiver) = oneshot::channel();
+        let mut inner = slot.inner.lock();
+        let shards::State::Active(active) = &mut inner.state else { panic!("it takes requests") };
+        active.waiters.insert(fluxmq_coordinator::Token(1), sender);
+        Exchange::new(receiver)
+    };
     slot.partition.storage_failed(&"a failed write, made by a test");
     fixture.clock.set_monotonic(slot.deadline());
     assert_eq!(fixture.groups.turn_at(0, GroupShard::fire_next).map(|_| ()), Err(ErrorCode::NotCoordinator));
     assert_eq!(slot.deadline(), shards::NO_DEADLINE);
+    assert_eq!(ended(waiting), ErrorCode::NotCoordinator);
 }

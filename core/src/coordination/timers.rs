@@ -60,32 +60,27 @@ impl GroupCoordinator {
         }
     }
 
-    /// Fires every timer that is due, each in a turn of its own.
+    /// Fires one timer of each shard that has one due, in a turn of its own. One, so that a shard with many, or with one
+    /// that is due again at once, doesn't keep the others waiting.
     async fn fire_due(self: &Arc<Self>, shards: &Arc<Shards>) {
         let now_ms = self.clock.monotonic_ms();
         for (index, deadline_ms) in shards.deadlines().enumerate() {
-            if deadline_ms > now_ms {
-                continue;
-            }
-            while self.fire_one(shards, index) {
+            if deadline_ms <= now_ms {
+                self.fire_one(shards, index);
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    /// False when the shard has no timer that is due. A panic throws the shard away, as in any turn, and not the task.
-    fn fire_one(self: &Arc<Self>, shards: &Arc<Shards>, index: usize) -> bool {
+    /// A panic throws the shard away, as in any turn, and not the task.
+    fn fire_one(self: &Arc<Self>, shards: &Arc<Shards>, index: usize) {
         let turn = || self.turn_in(shards, index, GroupShard::fire_next);
         match std::panic::catch_unwind(AssertUnwindSafe(turn)) {
-            Ok(Ok(fired)) => fired.value,
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 tracing::debug!(shard = index, %error, "a timer of groups found its shard gone");
-                false
             }
-            Err(_) => {
-                tracing::error!(shard = index, "a timer of groups panicked; its shard is read again");
-                false
-            }
+            Err(_) => tracing::error!(shard = index, "a timer of groups panicked; its shard is read again"),
         }
     }
 }

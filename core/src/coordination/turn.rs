@@ -101,12 +101,15 @@ impl GroupCoordinator {
         work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
     ) -> Result<Answered<T>, ErrorCode> {
         let slot = shards.slot(index).ok_or(ErrorCode::NotCoordinator)?;
+        let mut inner = slot.inner.lock();
         if slot.partition.is_offline() {
-            // Until a restart, so the timers have an end too.
+            // Until a restart, so timers have an end too, and whoever waits is answered.
             slot.set_deadline(None);
+            let ended = std::mem::replace(&mut inner.state, State::Failed);
+            drop(inner);
+            drop(ended);
             return Err(ErrorCode::NotCoordinator);
         }
-        let mut inner = slot.inner.lock();
         // Until the turn has ended well the shard is out of its place: a panic leaves it to be read again.
         let mut active = match std::mem::replace(&mut inner.state, State::Unloaded) {
             State::Active(active) => active,
@@ -138,7 +141,6 @@ impl GroupCoordinator {
                 Ok(answered)
             }
             Err(error) => {
-                slot.set_deadline(None);
                 let code = self.append_failed(shards, index, &mut inner, &error);
                 drop(inner);
                 Err(code)
@@ -156,15 +158,25 @@ impl GroupCoordinator {
     ) -> Result<(Answered<T>, Vec<Waiting>), TurnError> {
         let began = Instant::now();
         let now = self.now();
-        let (value, records, replies) = self.metadata.with_topics(|image| {
+        let (value, records, replies, all_in_records) = self.metadata.with_topics(|image| {
             let topics = ImageTopics(image);
             let mut turn = Turn::new(now, &topics, &self.overrides);
             let value = work(&mut active.shard, &mut turn);
-            (value, turn.records, turn.replies)
+            (value, turn.records, turn.replies, turn.all_in_records)
         });
         if !records.is_empty() {
-            let batch = encode(&records, now.wall_ms, self.config.codec)?;
-            let outcome = slot.partition.append(&batch, Acks::All, now.wall_ms)?;
+            let appended = encode(&records, now.wall_ms, self.config.codec)
+                .and_then(|batch| Ok(slot.partition.append(&batch, Acks::All, now.wall_ms)?));
+            let outcome = match appended {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    if all_in_records {
+                        slot.set_deadline(active.shard.next_deadline());
+                        inner.state = State::Active(active);
+                    }
+                    return Err(error);
+                }
+            };
             if let Some(end_offset) = outcome.commit_at {
                 inner.awaited_end = end_offset;
             }
@@ -192,8 +204,8 @@ impl GroupCoordinator {
         Ok((Answered { value, durable }, waiting))
     }
 
-    /// What to answer when the log of a shard didn't take its records. What the machine had begun is thrown away with
-    /// the shard, and whoever waited in it is answered; the log says how it really is.
+    /// What to answer when the log of a shard didn't take its records. Unless the shard is in its place again, what the
+    /// machine had begun is thrown away with it, and whoever waited in it is answered; the log says how it really is.
     fn append_failed(
         self: &Arc<Self>,
         shards: &Arc<Shards>,
@@ -203,6 +215,7 @@ impl GroupCoordinator {
     ) -> ErrorCode {
         let code = match error {
             TurnError::Append(error @ (AppendError::Deleted | AppendError::Offline)) => {
+                shards.set_deadline(index, None);
                 inner.state = State::Failed;
                 return coordinator_code(ErrorCode::from(error));
             }
@@ -210,9 +223,12 @@ impl GroupCoordinator {
             TurnError::Batch(_) | TurnError::Record(_) => ErrorCode::UnknownServerError,
         };
         if !std::mem::replace(&mut inner.refused, true) {
-            tracing::warn!(shard = index, %error, "records of groups were not appended; the shard is read again");
+            tracing::warn!(shard = index, %error, "records of groups were not appended");
         }
-        self.reload(shards, index, inner);
+        if !matches!(inner.state, State::Active(_)) {
+            shards.set_deadline(index, None);
+            self.reload(shards, index, inner);
+        }
         code
     }
 

@@ -1,7 +1,7 @@
 //! What an answer waits for: a sync that covers the records it rests on, or a later turn.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fluxmq_coordinator::Reply;
 use fluxmq_protocol::ErrorCode;
@@ -25,15 +25,15 @@ pub struct Answered<T> {
 pub struct DurableAt {
     partition: Arc<Partition>,
     end_offset: i64,
-    timeout: Duration,
+    deadline: Instant,
 }
 
 impl DurableAt {
     pub(super) fn new(partition: Arc<Partition>, end_offset: i64, timeout: Duration) -> Self {
-        DurableAt { partition, end_offset, timeout }
+        DurableAt { partition, end_offset, deadline: Instant::now() + timeout }
     }
 
-    /// Waits for the sync, `offsets.commit.timeout.ms` at most. Nothing depends on its being polled.
+    /// Waits for the sync, until `offsets.commit.timeout.ms` after the turn. Nothing depends on its being polled.
     ///
     /// # Errors
     /// The code to answer with in place of what the turn says.
@@ -42,7 +42,7 @@ impl DurableAt {
         wait.watch(&self.partition, self.end_offset);
         if !wait.is_empty() {
             // The outcome is told by where the partition stands, whether it was a sync, a failure or the clock.
-            let _ = tokio::time::timeout(self.timeout, wait.done()).await;
+            let _ = tokio::time::timeout_at(self.deadline.into(), wait.done()).await;
         }
         match ErrorCode::from(self.partition.commit_state(self.end_offset)) {
             ErrorCode::None => Ok(()),

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use fluxmq_coordinator::shard::owned;
 use fluxmq_protocol::ErrorCode;
 use fluxmq_protocol::messages::delete_groups_response::DeletableGroupResult;
 use fluxmq_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse, GroupId};
@@ -34,14 +35,20 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         return Outcome::Ready(context.respond(&DeleteGroupsResponse::default().with_results(results)));
     }
     let context = context.detached();
-    Outcome::Wait(Box::pin(async move {
+    // The names are views into the frame, which goes.
+    let mut held_bytes = 0;
+    for result in &mut results {
+        result.group_id = GroupId(owned(&result.group_id));
+        held_bytes += size_of::<DeletableGroupResult>() + result.group_id.len();
+    }
+    Outcome::wait_holding(held_bytes, async move {
         for (place, durable) in waits {
             if let Err(code) = durable.reached().await {
                 results[place].error_code = code.code();
             }
         }
         context.respond(&DeleteGroupsResponse::default().with_results(results))
-    }))
+    })
 }
 
 fn result(id: &GroupId, code: ErrorCode) -> DeletableGroupResult {

@@ -25,11 +25,11 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         Err(reason) => return Outcome::Close(reason),
     };
     let context = context.detached();
-    Outcome::Wait(Box::pin(async move {
+    Outcome::wait(async move {
         let broker = Arc::clone(context.broker());
         let response = context.broker().blocking.run(move || describe(&broker, &request)).await;
         context.respond(&response)
-    }))
+    })
 }
 
 fn describe(broker: &Broker, request: &DescribeLogDirsRequest) -> DescribeLogDirsResponse {

@@ -63,7 +63,7 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
     if fetch.is_enough(&plan) {
         Outcome::Ready(fetch.respond(&plan))
     } else {
-        Outcome::Wait(Box::pin(fetch.wait(plan)))
+        Outcome::wait(fetch.wait(plan))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use fluxmq_coordinator::shard::owned;
 use fluxmq_coordinator::{GroupShard, Reply, Requester, Turn};
 use fluxmq_protocol::messages::GroupId;
 use fluxmq_protocol::{Encodable, ErrorCode, StrBytes};
@@ -53,12 +54,12 @@ pub(super) fn answer<M: Encodable>(
     let response = context.respond(&answered.value);
     let Some(durable) = answered.durable else { return Outcome::Ready(response) };
     let context = context.detached();
-    Outcome::Wait(Box::pin(async move {
+    Outcome::wait_holding(response.memory_bytes(), async move {
         match durable.reached().await {
             Ok(()) => response,
             Err(code) => context.respond(&failed(code)),
         }
-    }))
+    })
 }
 
 /// The answer to a request that may be answered by a later turn, once it is given and durable.
@@ -76,23 +77,26 @@ pub(super) fn answer_later(
         Some(Err(code)) => return Outcome::Ready(respond(context, Err(code))),
         Some(Ok(Answered { value, durable: Some(durable) })) => {
             let context = context.detached();
-            return Outcome::Wait(Box::pin(async move {
+            return Outcome::wait(async move {
                 let reached = durable.reached().await;
                 respond(&context, reached.map(|()| value))
-            }));
+            });
         }
         None => {}
     }
     let context = context.detached();
-    Outcome::Wait(Box::pin(async move {
+    Outcome::wait(async move {
         let outcome = match exchange.answer().await {
             Ok(Answered { value, durable: None }) => Ok(value),
             Ok(Answered { value, durable: Some(durable) }) => durable.reached().await.map(|()| value),
             Err(code) => Err(code),
         };
         respond(&context, outcome)
-    }))
+    })
 }
+
+/// About what the description of a group takes while it waits, without what it shares with its shard.
+const GROUP_MEMORY_BYTES: usize = 4 << 10;
 
 /// What is said of each group of a request that names many.
 pub(super) struct OfGroups<G> {
@@ -154,8 +158,13 @@ impl<G: Send + 'static> OfGroups<G> {
             return Outcome::Ready(context.respond(&gather(self.by_shard)));
         }
         let context = context.detached();
-        Outcome::Wait(Box::pin(async move {
-            let mut by_shard = self.by_shard;
+        let mut by_shard = self.by_shard;
+        // What is said shares most of its bytes with the shards. The names are views into the frame, which goes.
+        let named: usize = by_shard.iter().map(|shard| shard.ids.len()).sum();
+        for shard in &mut by_shard {
+            shard.ids.iter_mut().for_each(|id| *id = GroupId(owned(id)));
+        }
+        Outcome::wait_holding(named * GROUP_MEMORY_BYTES, async move {
             for shard in &mut by_shard {
                 if let Some(durable) = shard.durable.take()
                     && let Err(code) = durable.reached().await
@@ -164,7 +173,7 @@ impl<G: Send + 'static> OfGroups<G> {
                 }
             }
             context.respond(&gather(by_shard))
-        }))
+        })
     }
 }
 

@@ -28,7 +28,7 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         return Outcome::Ready(context.respond(&success(producer_id)));
     }
     let context = context.detached();
-    Outcome::Wait(Box::pin(async move {
+    Outcome::wait(async move {
         let broker = context.broker().clone();
         let allocated =
             context.broker().blocking.run(move || broker.producer_ids.next(&broker.metadata)).await;
@@ -41,7 +41,7 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
             success,
         );
         context.respond(&response)
-    }))
+    })
 }
 
 fn refused(request: &InitProducerIdRequest) -> Option<ErrorCode> {

@@ -30,19 +30,19 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
             Err(code) => return Outcome::Ready(context.respond(&failure(code))),
         }
     }
-    let response = ListGroupsResponse::default().with_groups(listed);
+    let response = context.respond(&ListGroupsResponse::default().with_groups(listed));
     if waits.is_empty() {
-        return Outcome::Ready(context.respond(&response));
+        return Outcome::Ready(response);
     }
     let context = context.detached();
-    Outcome::Wait(Box::pin(async move {
+    Outcome::wait_holding(response.memory_bytes(), async move {
         for durable in waits {
             if let Err(code) = durable.reached().await {
                 return context.respond(&failure(code));
             }
         }
-        context.respond(&response)
-    }))
+        response
+    })
 }
 
 fn failure(code: ErrorCode) -> ListGroupsResponse {

@@ -56,12 +56,12 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
     };
     if wanted == Wanted::All && image.partition_count() > MAX_PARTITIONS_ON_NETWORK_THREAD {
         let context = context.detached();
-        return Outcome::Wait(Box::pin(async move {
+        return Outcome::wait(async move {
             let pool = context.broker().blocking.clone();
             let respond =
                 move || context.respond(&answer(&request, version, &wanted, &node, &image, &BTreeMap::new()));
             pool.run(respond).await
-        }));
+        });
     }
     if to_create.is_empty() {
         let response = answer(&request, version, &wanted, &node, &image, &BTreeMap::new());

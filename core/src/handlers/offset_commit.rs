@@ -4,6 +4,7 @@
 //! here: topic ids (v10).
 
 use bytes::Bytes;
+use fluxmq_coordinator::shard::owned;
 use fluxmq_protocol::ErrorCode;
 use fluxmq_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
@@ -34,6 +35,13 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         .turn(&request.group_id, |shard, turn| shard.offset_commit(turn, &requester, &request));
     let turned =
         turned.map(|answered| Answered { value: merged(refused.clone(), answered.value), ..answered });
+    if turned.as_ref().is_ok_and(|answered| answered.durable.is_some()) {
+        // What is kept for the case of a failure must not keep the frame.
+        for topic in &mut request.topics {
+            topic.name = owned_name(&topic.name);
+            topic.partitions.iter_mut().for_each(|partition| partition.committed_metadata = None);
+        }
+    }
     group_request::answer(context, turned, move |code| merged(refused, failure(&request, code)))
 }
 
@@ -46,14 +54,14 @@ fn take_unknown(
     request.topics.retain_mut(|topic| {
         let known = topics.by_name(&topic.name);
         if known.is_none() {
-            refused.entry(&topic.name, new_topic);
+            refused.entry(&owned_name(&topic.name), new_topic);
         }
         topic.partitions.retain(|partition| {
             let index = partition.partition_index;
             let exists = known.is_some_and(|topic| topic.partition(index).is_some());
             if !exists {
                 let answer = answered(index, ErrorCode::UnknownTopicOrPartition);
-                refused.entry(&topic.name, new_topic).partitions.push(answer);
+                refused.entry(&owned_name(&topic.name), new_topic).partitions.push(answer);
             }
             exists
         });
@@ -83,6 +91,11 @@ fn failure(request: &OffsetCommitRequest, code: ErrorCode) -> OffsetCommitRespon
         new_topic(topic.name.clone()).with_partitions(partitions.collect())
     });
     OffsetCommitResponse::default().with_topics(topics.collect())
+}
+
+/// A copy that does not keep the frame.
+fn owned_name(name: &TopicName) -> TopicName {
+    TopicName(owned(name))
 }
 
 fn new_topic(name: TopicName) -> OffsetCommitResponseTopic {

@@ -4,13 +4,14 @@
 //! here: topic ids (v10).
 
 use bytes::Bytes;
+use fluxmq_coordinator::shard::owned;
 use fluxmq_protocol::ErrorCode;
 use fluxmq_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use fluxmq_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
-use fluxmq_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
+use fluxmq_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse, TopicName};
 
 use crate::coordination::wait::DurableAt;
 use crate::request::{Outcome, RequestContext};
@@ -41,7 +42,8 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         return Outcome::Ready(context.respond(&in_version(found, version)));
     }
     let context = context.detached();
-    Outcome::Wait(Box::pin(async move {
+    found.iter_mut().for_each(Found::detach);
+    Outcome::wait_holding(found.iter().map(Found::size_bytes).sum(), async move {
         for group in &mut found {
             let Some(durable) = group.durable.take() else { continue };
             if let Err(code) = durable.reached().await {
@@ -49,7 +51,32 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
             }
         }
         context.respond(&in_version(found, version))
-    }))
+    })
+}
+
+impl Found {
+    /// Copies the names, which are views into the frame.
+    fn detach(&mut self) {
+        for id in [&mut self.asked.group_id, &mut self.response.group_id] {
+            *id = GroupId(owned(id));
+        }
+        let asked = self.asked.topics.iter_mut().flatten().map(|topic| &mut topic.name);
+        for name in asked.chain(self.response.topics.iter_mut().map(|topic| &mut topic.name)) {
+            *name = TopicName(owned(name));
+        }
+    }
+
+    /// About what it takes in memory.
+    fn size_bytes(&self) -> usize {
+        let topics = self.response.topics.iter().map(|topic| {
+            let partitions = topic.partitions.iter();
+            let metadata = partitions.map(|has| has.metadata.as_ref().map_or(0, |text| text.len()));
+            topic.partitions.len() * size_of::<OffsetFetchResponsePartitions>() + metadata.sum::<usize>()
+        });
+        let asked = self.asked.topics.iter().flatten();
+        let asked = asked.map(|topic| topic.partition_indexes.len() * size_of::<i32>());
+        size_of::<Found>() + topics.sum::<usize>() + asked.sum::<usize>()
+    }
 }
 
 /// What is asked of each group; of one group before v8.

@@ -257,7 +257,7 @@ impl Exchange {
             }
         }
         self.context.broker().metrics.messages_in.fetch_add(records_appended, Ordering::Relaxed);
-        if pending.is_empty() { self.finish() } else { Outcome::Wait(Box::pin(self.wait(wait, pending))) }
+        if pending.is_empty() { self.finish() } else { Outcome::wait(self.wait(wait, pending)) }
     }
 
     /// Waits for the syncs, or for the request's time to be up.

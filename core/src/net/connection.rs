@@ -104,6 +104,8 @@ pub struct Connection {
     pending: VecDeque<Pending>,
     pending_bytes: usize,
     exclusive: bool,
+    /// The head of the queue was not looked at, since the writer has enough to send.
+    held_back: bool,
     writer: Writer,
     /// The client has closed its sending side.
     read_closed: bool,
@@ -134,6 +136,7 @@ impl Connection {
             pending: VecDeque::new(),
             pending_bytes: 0,
             exclusive: false,
+            held_back: false,
             writer: Writer::default(),
             read_closed: false,
             write_failed: false,
@@ -154,6 +157,9 @@ impl Connection {
         loop {
             self.poll_pending(cx);
             self.poll_write(cx);
+            if self.held_back && self.writer_has_room() {
+                continue;
+            }
             if !self.may_read() {
                 return self.poll_end();
             }
@@ -191,8 +197,13 @@ impl Connection {
             && self.pending_bytes + self.writer.memory_bytes() < MAX_PENDING_BYTES
     }
 
-    /// Polls what must be alone, and the head of the queue; hands what is ready to the writer.
+    fn writer_has_room(&self) -> bool {
+        self.writer.memory_bytes() < MAX_PENDING_BYTES
+    }
+
+    /// Polls what must be alone, and the head of the queue; hands what is ready to the writer, as long as that has room.
     fn poll_pending(&mut self, cx: &mut Context<'_>) {
+        self.held_back = false;
         if self.exclusive
             && let Some(last) = self.pending.back_mut()
             && let PendingState::Exclusive { future, .. } = &mut last.state
@@ -207,7 +218,9 @@ impl Connection {
                 }
             }
         }
-        while let Some(head) = self.pending.front_mut() {
+        loop {
+            self.held_back = !self.pending.is_empty() && !self.writer_has_room();
+            let Some(head) = self.pending.front_mut().filter(|_| !self.held_back) else { return };
             let response = match &mut head.state {
                 PendingState::Exclusive { .. } => return,
                 PendingState::Wait(future) => match poll_caught(future, cx) {
@@ -245,7 +258,11 @@ impl Connection {
                 self.pending_bytes += last.memory_bytes;
                 last.state = PendingState::Ready(response);
             }
-            Outcome::Wait(future) => last.state = PendingState::Wait(future),
+            Outcome::Wait { response, held_bytes } => {
+                last.memory_bytes = held_bytes;
+                self.pending_bytes += held_bytes;
+                last.state = PendingState::Wait(response);
+            }
             Outcome::Exclusive(_) | Outcome::ExclusiveThen(_) => {
                 if let PendingState::Exclusive { future, .. } = &mut last.state {
                     self.exclusive = true;
@@ -422,9 +439,16 @@ impl Connection {
         let frame_bytes = frame.len();
         let received_at = Instant::now();
         let (row, outcome) = dispatch::request(&self.info, frame, received_at);
+        let mut memory_bytes = 0;
         let state = match outcome {
-            Outcome::Ready(response) => PendingState::Ready(response),
-            Outcome::Wait(future) => PendingState::Wait(future),
+            Outcome::Ready(response) => {
+                memory_bytes = response.memory_bytes();
+                PendingState::Ready(response)
+            }
+            Outcome::Wait { response, held_bytes } => {
+                memory_bytes = held_bytes;
+                PendingState::Wait(response)
+            }
             Outcome::Exclusive(_) | Outcome::ExclusiveThen(_) => {
                 let future = exclusive_future(outcome);
                 self.exclusive = true;
@@ -444,8 +468,6 @@ impl Connection {
         if self.write_failed && !self.exclusive {
             return;
         }
-        let memory_bytes =
-            if let PendingState::Ready(response) = &state { response.memory_bytes() } else { 0 };
         self.pending_bytes += memory_bytes;
         self.pending.push_back(Pending { state, row, received_at, memory_bytes });
     }

@@ -50,6 +50,18 @@ impl ChildBroker {
         self.lines.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
+    /// The lines that contain `text`, once there is one; none after ten seconds.
+    pub(crate) fn await_lines_with(&self, text: &str) -> Vec<String> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let lines = self.lines_with(text);
+            if !lines.is_empty() || Instant::now() > deadline {
+                return lines;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Memory that isn't backed by files, in KiB.
     pub(crate) fn anonymous_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

@@ -7,7 +7,7 @@ use fluxmq_protocol::{ErrorCode, StrBytes};
 
 use super::group::{ClassicGroup, ClassicGroupState};
 use crate::group::Group;
-use crate::shard::GroupShard;
+use crate::shard::{GroupShard, told};
 
 /// Before it a group that is not there is one that is dead (KIP-1043).
 const FIRST_VERSION_OF_NOT_FOUND: i16 = 6;
@@ -56,7 +56,5 @@ fn not_found(version: i16, id: &GroupId, message: String) -> DescribedGroup {
     if version < FIRST_VERSION_OF_NOT_FOUND {
         return group;
     }
-    group
-        .with_error_code(ErrorCode::GroupIdNotFound.code())
-        .with_error_message(Some(StrBytes::from_string(message)))
+    group.with_error_code(ErrorCode::GroupIdNotFound.code()).with_error_message(Some(told(message)))
 }

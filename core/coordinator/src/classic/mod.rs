@@ -22,3 +22,4 @@ mod tests;
 pub use self::group::{ClassicGroup, ClassicGroupState};
 pub use self::member::ClassicGroupMember;
 pub(crate) use self::member::Protocol;
+pub(crate) use self::record::size_bytes;

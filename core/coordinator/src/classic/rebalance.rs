@@ -12,6 +12,9 @@ use crate::shard::GroupShard;
 use crate::timers::Timers;
 use crate::turn::{Token, Turn};
 
+/// Between two looks at a group of static members that don't join.
+const MIN_RETRY_MS: i32 = 1_000;
+
 /// What a transition of a group needs beside the group.
 pub(super) struct Work<'w, 't> {
     pub(super) config: &'w GroupCoordinatorConfig,
@@ -163,11 +166,11 @@ impl Work<'_, '_> {
         }
         if !group.elect_joined_leader() {
             // Static members only, none of which has joined. Each time that this is tried brings them nearer to the end
-            // of their sessions.
+            // of their sessions, also where they have left themselves no time to join.
             if let Some(initial) = &mut group.initial {
                 initial.remaining_ms = 0;
             }
-            self.schedule_join(group, group.rebalance_timeout_ms());
+            self.schedule_join(group, group.rebalance_timeout_ms().max(MIN_RETRY_MS));
             return;
         }
         group.start_generation(self.turn.now.wall_ms);

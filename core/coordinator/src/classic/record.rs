@@ -174,7 +174,7 @@ fn known_timestamp(timestamp_ms: i64) -> Option<i64> {
 }
 
 /// What the record of a classic group takes in a batch, or a little more. 0 for other records.
-pub(super) fn size_bytes(record: &GroupRecord) -> usize {
+pub(crate) fn size_bytes(record: &GroupRecord) -> usize {
     let GroupRecord::GroupMetadata(key, Some(value)) = record else { return 0 };
     let text = |text: Option<&StrBytes>| 2 + text.map_or(0, |text| text.len());
     let member = |member: &MemberMetadata| {

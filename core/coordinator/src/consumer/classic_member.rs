@@ -19,7 +19,7 @@ use super::advance::{Advanced, advance};
 use super::downgrade::encoded_assignment;
 use super::error::ConsumerGroupError;
 use super::group::ConsumerGroup;
-use super::heartbeat::{check_instance, check_size, dynamic_member, static_member};
+use super::heartbeat::{check_batch, check_instance, check_size, dynamic_member, static_member};
 use super::member::{ConsumerGroupMember, MemberState};
 use super::metadata_hash::metadata_hash;
 use super::records::kafka_uuid;
@@ -95,6 +95,7 @@ impl GroupShard {
         }
         let advanced = advance(&self.config, turn, group, &old, (*old != new).then_some(new), Some(&owns));
         let advanced = advanced.map_err(|error| error.code())?;
+        check_batch(&self.config, &turn.records[first..]).map_err(|error| error.code())?;
         self.time_joined_member(turn, &group_id, request, &advanced);
         Ok(joined(&advanced.member))
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::group::ConsumerGroup;
 use super::member::ConsumerGroupMember;
 use crate::group::Group;
-use crate::shard::GroupShard;
+use crate::shard::{GroupShard, told};
 use crate::turn::Topics;
 
 /// `MemberType` of a member that speaks the classic protocol (KIP-1099).
@@ -32,7 +32,7 @@ impl GroupShard {
             DescribedGroup::default()
                 .with_group_id(id.clone())
                 .with_error_code(code.code())
-                .with_error_message(message.map(StrBytes::from_string))
+                .with_error_message(message.map(told))
         };
         if id.is_empty() {
             return refused(ErrorCode::InvalidGroupId, None);

@@ -33,8 +33,9 @@ pub(super) struct Downgrade {
 
 impl GroupShard {
     /// The classic group that is left without `leaving`, if it is one: it has members, all of which speak the classic
-    /// protocol. None as well if that is not wanted (`group.consumer.migration.policy`), or if a member's subscription
-    /// can't be read, which Kafka finds out too late: the member that goes would stay for good.
+    /// protocol. None as well if that is not wanted (`group.consumer.migration.policy`), if the classic group's one
+    /// record would be too large, or if a member's subscription can't be read, which Kafka finds out too late: the member
+    /// that goes would stay for good.
     pub(super) fn downgrade_without(
         &self,
         turn: &Turn<'_>,
@@ -128,6 +129,10 @@ impl GroupShard {
             let has = has.into_iter();
             let metadata = classic.metadata_of(&member.member_id);
             classic.assign(&member.member_id, encoded_assignment(turn.topics, has, &metadata)?);
+        }
+        let record = classic.to_record(|member| member.assignment.clone());
+        if crate::classic::size_bytes(&record) > self.config.max_record_bytes {
+            return None;
         }
         let mut tombstones = Vec::new();
         group.create_group_tombstones(&mut tombstones);

@@ -3,6 +3,7 @@
 use fluxmq_protocol::{ErrorCode, StrBytes};
 
 use crate::assignors::AssignError;
+use crate::shard::told;
 
 /// Why a request of a member is refused. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -78,6 +79,6 @@ impl ConsumerGroupError {
 
     /// What the response says of it. Kafka says nothing of its own failures.
     pub(crate) fn message(&self) -> Option<StrBytes> {
-        (self.code() != ErrorCode::UnknownServerError).then(|| StrBytes::from_string(self.to_string()))
+        (self.code() != ErrorCode::UnknownServerError).then(|| told(self.to_string()))
     }
 }

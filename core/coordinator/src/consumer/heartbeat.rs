@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fluxmq_protocol::StrBytes;
+use fluxmq_protocol::group_records::GroupRecord;
 use fluxmq_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use fluxmq_protocol::messages::consumer_group_heartbeat_response as response;
 use fluxmq_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
@@ -86,10 +87,7 @@ impl GroupShard {
         };
         let new = updated(&old, requester, request);
         let advanced = advance(&self.config, turn, group, &old, new, owns)?;
-        let size_bytes: usize = turn.records[first..].iter().map(records::size_bytes).sum();
-        if size_bytes > self.config.max_record_bytes {
-            return Err(ConsumerGroupError::RecordsTooLarge);
-        }
+        check_batch(&self.config, &turn.records[first..])?;
 
         let group_id = group.group_id.clone();
         let member = &advanced.member;
@@ -112,6 +110,18 @@ impl GroupShard {
             .with_heartbeat_interval_ms(interval_ms)
             .with_assignment(tells_assignment.then(|| assignment(&advanced.member.assigned_partitions))))
     }
+}
+
+/// What a request writes has to fit in one batch, as in Kafka.
+///
+/// # Errors
+/// [`ConsumerGroupError::RecordsTooLarge`]
+pub(super) fn check_batch(
+    config: &GroupCoordinatorConfig,
+    left: &[GroupRecord],
+) -> Result<(), ConsumerGroupError> {
+    let size_bytes: usize = left.iter().map(records::size_bytes).sum();
+    if size_bytes > config.max_record_bytes { Err(ConsumerGroupError::RecordsTooLarge) } else { Ok(()) }
 }
 
 /// # Errors

@@ -27,6 +27,7 @@ impl GroupShard {
         requester: &Requester,
         request: &OffsetCommitRequest,
     ) -> OffsetCommitResponse {
+        turn.all_in_records = true;
         match self.checked_commit(turn, requester, request) {
             Ok(response) => response,
             Err(error) => answer(request, |_| error),

@@ -20,6 +20,7 @@ impl GroupShard {
         turn: &mut Turn<'_>,
         request: &OffsetDeleteRequest,
     ) -> OffsetDeleteResponse {
+        turn.all_in_records = true;
         match self.checked_delete(turn, request) {
             Ok(topics) => OffsetDeleteResponse::default().with_topics(topics),
             Err(error) => OffsetDeleteResponse::default().with_error_code(error.code()),

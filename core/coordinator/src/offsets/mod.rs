@@ -85,7 +85,7 @@ pub(crate) fn tombstone(group_id: &StrBytes, topic: &StrBytes, partition: i32) -
 pub(crate) fn size_bytes(record: &GroupRecord) -> usize {
     match record {
         GroupRecord::OffsetCommit(key, value) => {
-            48 + key.group.len()
+            20 + key.group.len()
                 + key.topic.len()
                 + value.as_ref().map_or(0, |value| 48 + value.metadata.len())
         }

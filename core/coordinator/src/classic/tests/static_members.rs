@@ -136,3 +136,20 @@ fn topics_are_those_of_who_came_back() {
     let group = clients.group();
     assert!(!group.is_subscribed_to_topic("a") && group.is_subscribed_to_topic("b"));
 }
+
+#[test]
+fn members_that_leave_themselves_no_time_to_join_are_looked_at_now_and_then() {
+    let mut clients = clients();
+    let hasty = join().instance("i").with(|join| join.rebalance_timeout_ms = 0);
+    let patient = join();
+    let members = clients.stable(vec![hasty, patient]);
+    assert_eq!(clients.leave(&[(&members[1], None)]), [ErrorCode::None]);
+    assert_eq!(clients.state(), ClassicGroupState::PreparingRebalance);
+    let deadline = |clients: &Clients| clients.driver.shard.timers.deadline(&Timer::ClassicJoin(text("g")));
+    clients.driver.advance(0);
+    let due = deadline(&clients).expect("it is looked at again");
+    assert!(due >= clients.driver.now.monotonic_ms + 1_000, "it would be due at once, for ever");
+    // Its session ends all the same.
+    clients.driver.advance(i64::from(SESSION_MS) + 1_000);
+    assert_eq!((clients.state(), deadline(&clients)), (ClassicGroupState::Empty, None));
+}

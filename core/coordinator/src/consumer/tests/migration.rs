@@ -636,3 +636,20 @@ fn a_group_without_members_is_whatever_the_first_member_speaks() {
     assert_eq!(fixture.classic_join(&classic.join_request(&["foo"])), None, "it waits for others");
     assert!(!fixture.classic_group().is_empty());
 }
+
+#[test]
+fn what_a_classic_member_says_has_to_fit_in_a_batch() {
+    let mut fixture = Fixture::with(|config| config.max_record_bytes = 5_000);
+    let mut consumer = Consumer::join(&mut fixture, "consumer", &["foo"]);
+    let mut classic = Classic::static_member("i");
+    let topics: Vec<String> = (0..100).map(|n| format!("{}-{n}", "x".repeat(100))).collect();
+    let request = classic.join_request(&topics.iter().map(String::as_str).collect::<Vec<_>>());
+    let (records, timers) = (fixture.driver.log.len(), fixture.driver.shard.timers.len());
+    let response = fixture.classic_join(&request).unwrap();
+    assert_eq!(response.error_code, ErrorCode::UnknownServerError.code());
+    assert_eq!((fixture.driver.log.len(), fixture.driver.shard.timers.len()), (records, timers));
+    consumer.beat(&mut fixture);
+    assert_eq!(consumer.count(), 3, "nothing has changed");
+    assert_eq!(classic.join(&mut fixture), NONE, "one that fits is taken");
+    fixture.check();
+}
