@@ -8,10 +8,12 @@ use crate::fs::{
 };
 use crate::leader_epochs::{LEADER_EPOCH_CHECKPOINT, LeaderEpochs};
 use crate::log::prepare::{MIN_AHEAD_BYTES, NEXT_SEGMENT_NAME};
+use crate::log::transactions::Unstable;
 use crate::offset_index::OFFSET_INDEX_ENTRY_BYTES;
 use crate::recovery::{Cut, CutReason, Recovered, ScanRules, scan};
 use crate::segment::{Segment, SegmentEnd, SegmentState};
 use crate::time_index::TIME_INDEX_ENTRY_BYTES;
+use crate::txn_index::entries_of_file;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -85,7 +87,17 @@ pub(super) struct Opening<'a> {
     epochs_changed: bool,
     /// The files aren't those of a clean stop any more.
     pub(super) changed: bool,
+    /// Base offsets of the segments whose index of aborted transactions has to be written anew, ascending.
+    pub(super) txn_indexes_lost: Vec<LostTxnIndex>,
     recovered: Recovered,
+}
+
+/// A segment whose index of aborted transactions may lack some, or have some that the log doesn't.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LostTxnIndex {
+    pub(super) base_offset: i64,
+    /// There may be markers in the segment.
+    pub(super) markers: bool,
 }
 
 impl Log {
@@ -117,6 +129,7 @@ impl Log {
             epochs_changed: !epochs_known,
             epochs,
             changed: false,
+            txn_indexes_lost: Vec::new(),
             recovered: Recovered::default(),
         };
         let mut segments = opening.segments(&files.segments)?;
@@ -125,6 +138,7 @@ impl Log {
             // Records below the log start are gone by request, and those above were lost: it starts anew there.
             opening.remove_segments(&files.segments).map_err(failed)?;
             opening.changed = true;
+            opening.txn_indexes_lost.clear();
             segments.clear();
             next_offset = hint.log_start_offset;
         }
@@ -133,7 +147,9 @@ impl Log {
 
         opening.epochs_changed |= opening.epochs.truncate_from_end(next_offset);
         opening.epochs_changed |= opening.epochs.truncate_from_start(log_start_offset);
-        let producers = opening.producers(&mut files, &segments, next_offset).map_err(failed)?;
+        let list = SegmentList { segments, empty_at: next_offset };
+        let (producers, transactions) =
+            opening.producers(&mut files, &list, log_start_offset).map_err(failed)?;
         if opening.epochs_changed {
             let text = opening.epochs.encode();
             replace_file(&*fs, &dir.join(LEADER_EPOCH_CHECKPOINT), text.as_bytes()).map_err(failed)?;
@@ -146,8 +162,7 @@ impl Log {
         }
 
         let Opening { epochs, recovered, .. } = opening;
-        let active = segments.last().map(Active::reopen).transpose().map_err(failed)?;
-        let list = SegmentList { segments, empty_at: next_offset };
+        let active = list.segments.last().map(Active::reopen).transpose().map_err(failed)?;
         let end = list.end();
         debug_assert_eq!(end.offset, next_offset);
         let can_map = env.preparer.is_some() && fs.supports_mapping(dir);
@@ -181,6 +196,7 @@ impl Log {
             offline: OnceLock::new(),
             gone: AtomicBool::new(false),
             deleted: Mutex::new(Vec::new()),
+            unstable: Unstable::new(transactions),
         };
         Ok((Log { inner: Arc::new(inner) }, recovered))
     }
@@ -340,7 +356,31 @@ impl Opening<'_> {
             }
             Ok(Some(segment))
         };
-        trusted().map_err(|error| self.failed(error))
+        let trusted = trusted().map_err(|error| self.failed(error))?;
+        if let Some(segment) = &trusted {
+            self.trust_aborted(segment, base_offset, segment.end().next_offset)?;
+        }
+        Ok(trusted)
+    }
+
+    /// Takes the index of aborted transactions as its file says, or notes that it has to be written anew.
+    fn trust_aborted(
+        &mut self,
+        segment: &Segment,
+        base_offset: i64,
+        next_offset: i64,
+    ) -> Result<(), OpenLogError> {
+        let path = segment_path(self.dir, base_offset, TXN_INDEX_SUFFIX);
+        match entries_of_file(&path, base_offset, next_offset).map_err(|error| self.failed(error))? {
+            Some(entries) => segment.open_aborted(entries),
+            None => {
+                tracing::warn!(path = %path.display(), "a damaged index of aborted transactions is written anew");
+                self.changed = true;
+                self.recovered.rebuilt_indexes += 1;
+                self.txn_indexes_lost.push(LostTxnIndex { base_offset, markers: true });
+            }
+        }
+        Ok(())
     }
 
     /// Goes through a segment batch by batch and writes its indexes anew. Gives why it stopped early, if it did.
@@ -371,6 +411,7 @@ impl Opening<'_> {
         let (fs, epochs) = (self.fs, &mut self.epochs);
         let interval = self.config.index_interval_bytes as usize;
         let mut epochs_changed = false;
+        let mut markers = false;
         let scanned = scan(&reader, len, rules, |header: &BatchHeader, position| {
             let add_entry = bytes_since_entry > interval;
             segment.index_batch(header.last_offset(), header.max_timestamp, position, add_entry, fs)?;
@@ -378,6 +419,7 @@ impl Opening<'_> {
                 bytes_since_entry = 0;
             }
             bytes_since_entry += header.size_in_bytes();
+            markers |= header.is_control();
             if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest.epoch) {
                 epochs_changed |= epochs.assign(header.partition_leader_epoch, header.base_offset);
             }
@@ -389,6 +431,12 @@ impl Opening<'_> {
         segment.set_end(SegmentEnd { next_offset: scanned.next_offset, position: scanned.position });
         self.recovered.scanned_segments += 1;
         self.recovered.scanned_bytes += u64::from(scanned.position);
+        if next_base.is_some_and(|next| next <= self.hint.recovery_point) {
+            // Only its other indexes were at odds: this one was on disk when the recovery point moved past it.
+            self.trust_aborted(&segment, base_offset, scanned.next_offset)?;
+        } else {
+            self.txn_indexes_lost.push(LostTxnIndex { base_offset, markers });
+        }
         let mut stopped = scanned.stopped;
         match next_base {
             // All that was published here is here. What follows was only reserved, or belongs to an append that
