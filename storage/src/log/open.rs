@@ -277,7 +277,7 @@ impl Opening<'_> {
                 .fs
                 .open(&segment_path(self.dir, base_offset, LOG_SUFFIX))
                 .map_err(|error| self.failed(error))?;
-            let trusted = self.hint.clean || next_base.is_some_and(|next| next <= self.hint.recovery_point);
+            let trusted = self.hint.clean || self.was_finished(next_base);
             if trusted && let Some(segment) = self.trust(base_offset, next_base, &file)? {
                 segments.push(Arc::new(segment));
                 continue;
@@ -299,6 +299,12 @@ impl Opening<'_> {
             }
         }
         Ok(segments)
+    }
+
+    /// Whether all files of a segment were on disk when the recovery point was noted. Where the next one begins just at
+    /// that point, the segment may have been the active one then: its records were synced, its indexes were not.
+    fn was_finished(&self, next_base: Option<i64>) -> bool {
+        next_base.is_some_and(|next| next < self.hint.recovery_point)
     }
 
     /// A segment taken as its files say, or `None` when they contradict one another.
@@ -431,7 +437,7 @@ impl Opening<'_> {
         segment.set_end(SegmentEnd { next_offset: scanned.next_offset, position: scanned.position });
         self.recovered.scanned_segments += 1;
         self.recovered.scanned_bytes += u64::from(scanned.position);
-        if next_base.is_some_and(|next| next <= self.hint.recovery_point) {
+        if self.was_finished(next_base) {
             // Only its other indexes were at odds: this one was on disk when the recovery point moved past it.
             self.trust_aborted(&segment, base_offset, scanned.next_offset)?;
         } else {

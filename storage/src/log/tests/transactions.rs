@@ -226,6 +226,42 @@ fn a_crash_takes_no_transaction_that_the_log_has() {
 }
 
 #[test]
+fn a_segment_that_was_synced_to_its_end_but_not_finished_keeps_its_aborted_transactions() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(dir.path(), true, None);
+    send(&log, 1, 0);
+    end(&log, 1, false);
+    log.sync().unwrap();
+    let recovery_point = log.recovery_point();
+    log.roll_if_due(i64::MAX).unwrap();
+    send(&log, 1, 1);
+    let expected = aborted(&log);
+    assert_eq!((recovery_point, log.segment_count(), expected.len()), (2, 2, 1));
+    // The roll wrote the indexes, and nobody synced them.
+    std::fs::remove_file(segment_path(dir.path(), 0, TXN_INDEX_SUFFIX)).unwrap();
+    let hint = hint(false, recovery_point);
+    let (log, _) = Log::open(dir.path(), small_segments(), plain_env(), hint).unwrap();
+    assert_eq!(aborted(&log), expected);
+}
+
+#[test]
+fn the_snapshot_taken_after_a_crash_lies_before_the_markers_that_are_indexed_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig { segment_bytes: 4 << 20, ..LogConfig::default() };
+    let (log, _) = Log::open(dir.path(), config.clone(), plain_env(), hint(true, 0)).unwrap();
+    let first = send(&log, 1, 0);
+    log.roll_if_due(i64::MAX).unwrap();
+    let last = end(&log, 1, false);
+    // So much behind them that for the producers' sequences a later snapshot would do.
+    for _ in 0..40 {
+        log.append(&batch(1, 1 << 20), context(WriteMode::Plain)).unwrap();
+    }
+    drop(log);
+    let (log, _) = Log::open(dir.path(), config, plain_env(), hint(false, 0)).unwrap();
+    assert_eq!(aborted(&log), [entry(1, first, last, last + 1)]);
+}
+
+#[test]
 fn a_marker_that_a_crash_takes_leaves_its_transaction_open() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = open(dir.path(), true, None);
