@@ -73,16 +73,6 @@ impl TxnIndex {
         TxnIndex { file: EntryFile::new(path), entries_in_file, tail: Vec::new() }
     }
 
-    /// Path of the file.
-    pub fn path(&self) -> &Path {
-        self.file.path()
-    }
-
-    /// Number of entries, written out or not.
-    pub fn entries(&self) -> usize {
-        self.entries_in_file + self.tail.len()
-    }
-
     /// Number of entries that the file doesn't have yet.
     pub fn tail_entries(&self) -> usize {
         self.tail.len()

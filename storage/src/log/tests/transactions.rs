@@ -19,7 +19,7 @@ fn data(producer: i64, epoch: i16, sequence: i32) -> CheckedBatch {
 }
 
 /// Writes a transactional batch as a client does, and gives its offset.
-fn send(log: &Log, producer: i64, sequence: i32) -> i64 {
+pub(super) fn send(log: &Log, producer: i64, sequence: i32) -> i64 {
     try_send(log, &data(producer, 0, sequence)).unwrap().base_offset
 }
 
@@ -41,7 +41,7 @@ fn try_end(log: &Log, producer: i64, says: ControlMarker) -> Result<Appended, Ap
     log.append(&marker, AppendContext { origin: AppendOrigin::Coordinator, ..context(WriteMode::Plain) })
 }
 
-fn end(log: &Log, producer: i64, is_commit: bool) -> i64 {
+pub(super) fn end(log: &Log, producer: i64, is_commit: bool) -> i64 {
     try_end(log, producer, ControlMarker { is_commit, coordinator_epoch: 0 }).unwrap().base_offset
 }
 
@@ -51,7 +51,7 @@ fn unstable(log: &Log, final_below: i64) -> Option<i64> {
     Some(first.offset)
 }
 
-fn aborted(log: &Log) -> Vec<AbortedTransaction> {
+pub(super) fn aborted(log: &Log) -> Vec<AbortedTransaction> {
     log.aborted_transactions(log.log_start_offset(), i64::MAX).unwrap()
 }
 
