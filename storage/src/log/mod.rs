@@ -280,7 +280,8 @@ impl Log {
         *self.inner.durable_end.lock()
     }
 
-    /// The offset for the recovery point checkpoint: everything below is on disk, with indexes and snapshots.
+    /// The offset for the recovery point checkpoint. Everything below is on disk, and of the segments that end at it or
+    /// below also indexes and snapshots.
     pub fn recovery_point(&self) -> i64 {
         self.inner.recovery_point.load(Ordering::Acquire)
     }

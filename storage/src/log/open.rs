@@ -8,6 +8,7 @@ use crate::fs::{
 };
 use crate::leader_epochs::{LEADER_EPOCH_CHECKPOINT, LeaderEpochs};
 use crate::log::prepare::{MIN_AHEAD_BYTES, NEXT_SEGMENT_NAME};
+use crate::log::sync::inside_active;
 use crate::log::transactions::Unstable;
 use crate::offset_index::OFFSET_INDEX_ENTRY_BYTES;
 use crate::recovery::{Cut, CutReason, Recovered, ScanRules, scan};
@@ -165,6 +166,10 @@ impl Log {
         let active = list.segments.last().map(Active::reopen).transpose().map_err(failed)?;
         let end = list.end();
         debug_assert_eq!(end.offset, next_offset);
+        let recovery_point = match changed {
+            true => hint.recovery_point.clamp(inside_active(end), end.offset),
+            false => end.offset,
+        };
         let can_map = env.preparer.is_some() && fs.supports_mapping(dir);
         let writer = Writer {
             config,
@@ -188,7 +193,7 @@ impl Log {
             sync_lock: Mutex::new(()),
             // Either it was found durable, or what was looked through has been synced.
             durable_end: Mutex::new(end),
-            recovery_point: AtomicI64::new(end.offset),
+            recovery_point: AtomicI64::new(recovery_point),
             dir_dirty: AtomicBool::new(false),
             prepare_pending: AtomicBool::new(false),
             can_allocate: AtomicBool::new(true),
@@ -288,7 +293,7 @@ impl Opening<'_> {
             segments.push(Arc::new(segment));
             if let Some(reason) = stopped {
                 let path = segment_path(self.dir, base_offset, LOG_SUFFIX);
-                if next_base.is_some_and(|next| next <= self.hint.recovery_point) {
+                if self.was_finished(next_base) {
                     let position = segments.last().map_or(0, |last| last.end().position);
                     return Err(OpenLogError::Damaged { path, position, reason });
                 }
@@ -301,10 +306,9 @@ impl Opening<'_> {
         Ok(segments)
     }
 
-    /// Whether all files of a segment were on disk when the recovery point was noted. Where the next one begins just at
-    /// that point, the segment may have been the active one then: its records were synced, its indexes were not.
+    /// Whether all files of a segment were on disk when the recovery point was noted.
     fn was_finished(&self, next_base: Option<i64>) -> bool {
-        next_base.is_some_and(|next| next < self.hint.recovery_point)
+        next_base.is_some_and(|next| next <= self.hint.recovery_point)
     }
 
     /// A segment taken as its files say, or `None` when they contradict one another.
@@ -410,8 +414,7 @@ impl Opening<'_> {
         let rules = ScanRules {
             first_offset: base_offset,
             last_epoch: *last_epoch,
-            gaps_allowed: self.config.compact
-                || next_base.is_some_and(|next| next <= self.hint.recovery_point),
+            gaps_allowed: self.config.compact || self.was_finished(next_base),
         };
         let mut bytes_since_entry = 0;
         let (fs, epochs) = (self.fs, &mut self.epochs);

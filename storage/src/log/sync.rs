@@ -113,8 +113,11 @@ impl Inner {
             self.fs().sync_dir(&self.dir).inspect_err(|_| self.dir_dirty.store(true, Ordering::Release))?;
         }
         *self.durable_end.lock() = end;
-        if sealed_first + 1 >= list.segments.len() {
-            self.recovery_point.fetch_max(end.offset, Ordering::AcqRel);
+        match list.segments.len() - sealed_first {
+            // Closed: the last segment is finished too.
+            0 => _ = self.recovery_point.fetch_max(end.offset, Ordering::AcqRel),
+            1 => _ = self.recovery_point.fetch_max(inside_active(end), Ordering::AcqRel),
+            _ => {}
         }
         Ok(end)
     }
@@ -145,7 +148,7 @@ impl Inner {
         }
         synced.iter().for_each(|segment| segment.mark_durable());
         if synced.len() + 1 >= rolled.len() {
-            self.recovery_point.fetch_max(durable_end.offset, Ordering::AcqRel);
+            self.recovery_point.fetch_max(inside_active(durable_end), Ordering::AcqRel);
         }
         Ok(())
     }
@@ -182,6 +185,12 @@ impl Inner {
         }
         written
     }
+}
+
+/// The recovery point for an end up to which records are durable, but not the indexes of the segment that it lies in. It
+/// isn't the end itself: after a roll that would be the base of the next segment, and say that this one is finished.
+pub(super) fn inside_active(durable_end: LogOffsetMetadata) -> i64 {
+    if durable_end.position == 0 { durable_end.offset } else { durable_end.offset - 1 }
 }
 
 pub(super) fn remove_if_there(inner: &Inner, path: &std::path::Path) -> io::Result<()> {

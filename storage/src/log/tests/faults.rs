@@ -154,7 +154,7 @@ fn a_disk_that_is_full_does_not_stop_what_is_done_in_the_background() {
     assert_eq!(log.recovery_point(), 0, "the rolled segment can't be finished yet");
     fs.full_index.store(false, Ordering::Relaxed);
     log.sync_sealed().unwrap();
-    assert_eq!(log.recovery_point(), 2);
+    assert_eq!(log.recovery_point(), 1, "in the active segment, whose indexes are not on disk");
     assert!(dir.path().join("leader-epoch-checkpoint").exists());
 }
 
@@ -174,7 +174,7 @@ fn a_full_table_of_files_delays_a_sync_and_does_not_stop_the_log() {
     assert_eq!(log.sync().unwrap().offset, 100);
     assert_eq!(log.recovery_point(), 0, "nor those of their indexes");
     log.sync_sealed().unwrap();
-    assert_eq!(log.recovery_point(), 100);
+    assert_eq!(log.recovery_point(), 99);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_failed_sync_is_never_retried_into_a_success() {
     assert!(log.sync().is_err());
     assert!(log.close().is_err());
     assert_eq!(log.durable_end(), durable);
-    assert_eq!(log.recovery_point(), durable.offset);
+    assert_eq!(log.recovery_point(), durable.offset - 1);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn a_sync_covers_rolled_segments_and_is_free_when_nothing_came() {
     assert_eq!(fs.syncs.load(Ordering::Relaxed), 4);
     assert_eq!(log.recovery_point(), 0, "indexes and snapshots of rolled segments are not on disk yet");
     log.sync_sealed().unwrap();
-    assert_eq!(log.recovery_point(), end.offset);
+    assert_eq!(log.recovery_point(), end.offset - 1);
 }
 
 #[test]

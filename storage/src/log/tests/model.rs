@@ -301,7 +301,8 @@ impl Model {
             .collect();
         let last = segments.len().saturating_sub(1);
         let never_synced = durable.offset == self.log.log_start_offset() && durable.position == 0;
-        for (i, (base, on_disk)) in segments.into_iter().enumerate() {
+        for (i, &(base, on_disk)) in segments.iter().enumerate() {
+            let finished = segments.get(i + 1).is_some_and(|next| next.0 <= recovery_point);
             let path = segment_path(self.dir.path(), base, LOG_SUFFIX);
             let safe = match base.cmp(&durable.segment_base_offset) {
                 std::cmp::Ordering::Less => continue,
@@ -338,8 +339,10 @@ impl Model {
                 for suffix in [INDEX_SUFFIX, TIME_INDEX_SUFFIX] {
                     std::fs::write(segment_path(self.dir.path(), base, suffix), [0xab; 24]).unwrap();
                 }
-                let txn_index = segment_path(self.dir.path(), base, TXN_INDEX_SUFFIX);
-                std::fs::write(txn_index, Model::plausible_index(base)).unwrap();
+                if !finished {
+                    let txn_index = segment_path(self.dir.path(), base, TXN_INDEX_SUFFIX);
+                    std::fs::write(txn_index, Model::plausible_index(base)).unwrap();
+                }
             }
             if snapshots && base > recovery_point {
                 let snapshot = segment_path(self.dir.path(), base, SNAPSHOT_SUFFIX);
