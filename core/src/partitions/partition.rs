@@ -13,7 +13,7 @@ use fluxmq_protocol::StrBytes;
 use fluxmq_storage::LogOffsetMetadata;
 use fluxmq_storage::batch::CheckedBatch;
 use fluxmq_storage::log::{self, AppendContext, Appended, Log, LogConfig, LogStartError, Offline, WriteMode};
-use fluxmq_storage::producer_state::AppendOrigin;
+use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext};
 use parking_lot::Mutex;
 use thiserror::Error;
 use uuid::Uuid;
@@ -284,6 +284,7 @@ impl Partition {
             now_ms,
             mode: self.write_mode.next(wanted),
             origin: AppendOrigin::Client,
+            transaction: TransactionContext::NONE,
         };
         let appended = self.log.append(batch, context).inspect_err(|error| {
             if let log::AppendError::Offline(offline) = error {
