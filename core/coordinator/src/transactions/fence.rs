@@ -38,11 +38,11 @@ impl TransactionShard {
         Ok(())
     }
 
-    /// Kafka looks for transactions that have taken too long at an interval: that is when this one will be seen.
-    pub(super) fn schedule_timeout(&mut self, transactional_id: StrBytes, times_out_at_ms: i64) {
+    /// When a transaction is seen to have taken too long that has from `times_out_at_ms` on. Kafka looks at an interval.
+    pub(super) fn seen_at_ms(&self, times_out_at_ms: i64) -> i64 {
         let interval_ms = self.config.abort_timed_out_interval_ms.max(1);
         let looks = times_out_at_ms.saturating_add(interval_ms - 1).div_euclid(interval_ms);
-        self.timers.schedule(Timer::Timeout(transactional_id), looks.saturating_mul(interval_ms));
+        looks.saturating_mul(interval_ms)
     }
 
     /// A transaction has taken too long.
@@ -52,7 +52,8 @@ impl TransactionShard {
             transaction.is_some_and(|transaction| transaction.state == TransactionState::Ongoing)
         };
         if is_ongoing(self) && self.fence(turn, &transactional_id).is_err() {
-            self.schedule_timeout(transactional_id, turn.now.monotonic_ms.saturating_add(1));
+            let next_look_ms = self.seen_at_ms(turn.now.monotonic_ms.saturating_add(1));
+            self.timers.schedule(Timer::Timeout(transactional_id), next_look_ms);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! ListTransactions, versions 0–2 (KIP-664; filter by duration: KIP-994; by a pattern of ids: KIP-1152).
 
+use std::collections::BTreeSet;
+
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::list_transactions_response::TransactionState as Listed;
 use fluxmq_protocol::messages::{ListTransactionsRequest, ProducerId, TransactionalId};
@@ -18,10 +20,10 @@ const OTHER_STATES: [&str; 2] = ["Dead", "PrepareEpochFence"];
 /// Which transactional ids are asked for.
 #[derive(Debug)]
 pub struct ListFilters {
-    /// None is any; a list can be empty, where only states were named that are none.
-    states: Option<Vec<TransactionState>>,
+    /// None is any; the set can be empty, where only states were named that are none.
+    states: Option<BTreeSet<TransactionState>>,
     unknown_states: Vec<StrBytes>,
-    producer_ids: Vec<i64>,
+    producer_ids: BTreeSet<i64>,
     longer_than_ms: Option<i64>,
     pattern: Option<IdPattern>,
 }
@@ -38,25 +40,21 @@ impl ListFilters {
     /// See [`UnknownPattern`].
     pub fn new(request: &ListTransactionsRequest) -> Result<Self, UnknownPattern> {
         let named = |name: &str| TransactionState::ALL.into_iter().find(|state| state_name(*state) == name);
-        let mut unknown_states: Vec<StrBytes> = Vec::new();
-        for name in &request.state_filters {
-            let is_known = named(name).is_some() || OTHER_STATES.contains(&name.as_str());
-            if !is_known && !unknown_states.contains(name) {
-                unknown_states.push(name.clone());
-            }
-        }
+        let is_known = |name: &str| named(name).is_some() || OTHER_STATES.contains(&name);
+        let unknown_states: BTreeSet<&StrBytes> =
+            request.state_filters.iter().filter(|name| !is_known(name)).collect();
         let states = || request.state_filters.iter().filter_map(|name| named(name)).collect();
         let pattern = request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty());
         Ok(ListFilters {
             states: (!request.state_filters.is_empty()).then(states),
-            unknown_states,
+            unknown_states: unknown_states.into_iter().cloned().collect(),
             producer_ids: request.producer_id_filters.iter().map(|id| id.0).collect(),
             longer_than_ms: (request.duration_filter >= 0).then_some(request.duration_filter),
             pattern: pattern.map(IdPattern::compile).transpose()?,
         })
     }
 
-    /// The states that were asked for and are none.
+    /// The states that were asked for and are none, each once.
     #[must_use]
     pub fn unknown_states(&self) -> &[StrBytes] {
         &self.unknown_states

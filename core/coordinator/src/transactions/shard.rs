@@ -73,27 +73,27 @@ impl TransactionShard {
             return;
         };
         let Some(transaction) = Transaction::from_value(value.value) else { return };
-        let known = self.ids.get_mut(&id);
-        let was_ongoing =
-            known.as_ref().is_some_and(|entry| entry.transaction.state == TransactionState::Ongoing);
-        let times_out_at_ms = transaction.times_out_at_ms();
-        match known {
+        let known = self.ids.get(&id).map(|entry| &entry.transaction);
+        let open_since_ms =
+            known.filter(|known| known.state == TransactionState::Ongoing).map(|known| known.start_ms);
+        match (open_since_ms, transaction.times_out_at_ms()) {
+            // It was measured when the transaction began, and goes on by the clock that only grows.
+            (Some(start_ms), Some(_)) if start_ms == transaction.start_ms => {}
+            (_, Some(at_ms)) => {
+                let left_ms = at_ms.saturating_sub(now.wall_ms);
+                let deadline_ms = self.seen_at_ms(now.monotonic_ms.saturating_add(left_ms));
+                self.timers.schedule(Timer::Timeout(id.clone()), deadline_ms);
+            }
+            (Some(_), None) => {
+                self.timers.cancel(&Timer::Timeout(id.clone()));
+            }
+            (None, None) => {}
+        }
+        match self.ids.get_mut(&id) {
             Some(entry) => entry.transaction = transaction,
             None => {
-                self.ids.insert(id.clone(), Entry { transaction, last: LastProducer::NONE });
+                self.ids.insert(id, Entry { transaction, last: LastProducer::NONE });
             }
-        }
-        match times_out_at_ms {
-            // It is measured once, by the clock that only grows.
-            Some(_) if was_ongoing => {}
-            Some(at_ms) => {
-                let left_ms = at_ms.saturating_sub(now.wall_ms);
-                self.schedule_timeout(id, now.monotonic_ms.saturating_add(left_ms));
-            }
-            None if was_ongoing => {
-                self.timers.cancel(&Timer::Timeout(id));
-            }
-            None => {}
         }
     }
 
