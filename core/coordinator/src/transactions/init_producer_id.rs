@@ -82,9 +82,7 @@ impl TransactionShard {
         expected: Option<Expected>,
         timeout_ms: i32,
     ) -> Result<(i64, i16), ErrorCode> {
-        let Some(Entry { transaction, last }) = self.ids.get(id) else {
-            return Err(ErrorCode::UnknownServerError);
-        };
+        let Entry { transaction, last } = &**self.ids.get(id).ok_or(ErrorCode::UnknownServerError)?;
         let present = (transaction.producer_id, transaction.producer_epoch);
         let is_present = expected.is_none_or(|expected| expected.epoch == present.1);
         let (producer_id, epoch, last_epoch) = if transaction.is_exhausted() {

@@ -17,7 +17,8 @@ use crate::turn::Now;
 #[derive(Debug)]
 pub struct TransactionShard {
     pub(super) config: Arc<TransactionCoordinatorConfig>,
-    pub(super) ids: HashMap<StrBytes, Entry>,
+    /// Boxed: a map is half empty at times, and most ids are idle.
+    pub(super) ids: HashMap<StrBytes, Box<Entry>>,
     pub(super) timers: Timers<Timer>,
     /// Ids that were found expired and are still to be forgotten. Lost with the shard: they are found again.
     pub(super) expired: Vec<StrBytes>,
@@ -92,7 +93,7 @@ impl TransactionShard {
         match self.ids.get_mut(&id) {
             Some(entry) => entry.transaction = transaction,
             None => {
-                self.ids.insert(id, Entry { transaction, last: LastProducer::NONE });
+                self.ids.insert(id, Box::new(Entry { transaction, last: LastProducer::NONE }));
             }
         }
     }

@@ -111,6 +111,34 @@ fn a_producer_recovers_and_may_ask_again() {
 }
 
 #[test]
+fn a_producer_without_the_answer_to_its_end_recovers_with_the_epoch_of_it() {
+    let mut driver = Driver::at(TransactionVersion::V2);
+    let (id, epoch) = driver.in_state("a", 3, Ongoing);
+    driver.end(V2, "a", (id, epoch), true).unwrap();
+    driver.write_markers();
+    assert_eq!(driver.recover("a", (id, epoch)), Ok((id, epoch + 1)));
+    assert_eq!(driver.epoch_and_state("a"), (epoch + 1, Empty));
+
+    // The end used up the epochs.
+    let (id, epoch) = driver.in_state("b", EXHAUSTED, Ongoing);
+    let after = driver.end(V2, "b", (id, epoch), false).unwrap();
+    driver.write_markers();
+    assert_eq!(driver.recover("b", (id, epoch)), Ok(after));
+    assert_eq!(driver.init("b"), Ok((after.0, 1)));
+}
+
+#[test]
+fn the_plain_end_keeps_the_epoch_that_was_recovered() {
+    let mut driver = Driver::at(TransactionVersion::V1);
+    let (id, epoch) = driver.init("a").unwrap();
+    driver.recover("a", (id, epoch)).unwrap();
+    driver.add("a", (id, epoch + 1), &[("t", 0)]);
+    driver.end(V1_END_TXN, "a", (id, epoch + 1), true).unwrap();
+    driver.write_markers();
+    assert_eq!(driver.recover("a", (id, epoch)), Ok((id, epoch + 1)));
+}
+
+#[test]
 fn a_producer_that_asks_again_after_a_restart_is_fenced() {
     let mut driver = Driver::at(TransactionVersion::V2);
     let (id, epoch) = driver.init("a").unwrap();

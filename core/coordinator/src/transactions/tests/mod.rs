@@ -23,7 +23,6 @@ use fluxmq_protocol::messages::{
 use fluxmq_protocol::transaction_records::{TransactionRecord, TransactionState};
 use fluxmq_protocol::{ErrorCode, StrBytes};
 
-use super::shard::Entry;
 use super::*;
 use crate::testing::text;
 use crate::turn::Now;
@@ -243,7 +242,7 @@ impl Driver {
 /// All that the log says.
 fn hard_state(shard: &TransactionShard) -> BTreeMap<StrBytes, Transaction> {
     let entries = shard.ids.iter();
-    entries.map(|(id, Entry { transaction, .. })| (id.clone(), transaction.clone())).collect()
+    entries.map(|(id, entry)| (id.clone(), entry.transaction.clone())).collect()
 }
 
 fn decoded((key, value): &(Bytes, Option<Bytes>)) -> TransactionRecord {
