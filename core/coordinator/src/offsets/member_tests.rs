@@ -123,7 +123,7 @@ fn delete_group(driver: &mut Driver, group: &str) -> ErrorCode {
 }
 
 fn topics_of(driver: &Driver, group: &str) -> Vec<String> {
-    let response = driver.shard.offset_fetch(&fetch_all(group));
+    let response = driver.shard.offset_fetch(&fetch_all(group), false);
     response.topics.iter().map(|topic| topic.name.to_string()).collect()
 }
 
@@ -265,7 +265,7 @@ fn who_fetches_from_a_consumer_group_by_name_is_at_its_epoch() {
     ] {
         let request =
             fetch_all("consumer").with_member_id(member_id.map(text)).with_member_epoch(member_epoch);
-        let response = driver.shard.offset_fetch(&request);
+        let response = driver.shard.offset_fetch(&request, false);
         assert_eq!(response.error_code, expected.code(), "{member_id:?} {member_epoch}");
         assert_eq!(response.topics.len(), usize::from(expected == OK));
     }

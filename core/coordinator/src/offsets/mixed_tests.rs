@@ -155,7 +155,7 @@ impl Run {
                 let id = GroupId(text(&name(group)));
                 let error = self.driver.turn(|shard, turn| shard.delete_group(turn, &id));
                 if error == ErrorCode::None {
-                    let left = self.driver.shard.offset_fetch(&fetch_all(&name(group)));
+                    let left = self.driver.shard.offset_fetch(&fetch_all(&name(group)), false);
                     assert!(left.topics.is_empty() && !self.driver.shard.groups.contains_key(&id.0));
                 }
             }

@@ -236,9 +236,9 @@ impl Run {
         for number in 0..4 {
             let id = group(number);
             let expected = self.model.groups.get(&id).cloned().unwrap_or_default();
-            assert_eq!(found(&shard.offset_fetch(&fetch_all(&id))), expected_of(&expected));
+            assert_eq!(found(&shard.offset_fetch(&fetch_all(&id), false)), expected_of(&expected));
             let asked: Vec<_> = (0..3).flat_map(|t| (0..4).map(move |p| (topic(t), p))).collect();
-            let mut some = found(&shard.offset_fetch(&fetch(&id, &asked)));
+            let mut some = found(&shard.offset_fetch(&fetch(&id, &asked), false));
             assert_eq!(some.len(), asked.len());
             some.retain(|_, (offset, metadata)| *offset != -1 || !metadata.is_empty());
             let committed = expected_of(&expected);

@@ -165,6 +165,13 @@ impl Offsets {
         self.pending.group(group_id)
     }
 
+    /// The partitions of a topic for which nothing but open transactions has committed, in order.
+    pub fn only_pending<'a>(&'a self, group_id: &str, topic: &'a str) -> impl Iterator<Item = i32> + 'a {
+        let (offsets, pending) = (self.group(group_id), self.pending(group_id));
+        let partitions = pending.into_iter().flat_map(move |has| has.partitions(topic));
+        partitions.filter(move |partition| offsets.is_none_or(|has| has.get(topic, *partition).is_none()))
+    }
+
     /// The ids of the groups that have offsets, or may have when transactions end, in no order.
     pub fn group_ids(&self) -> impl Iterator<Item = &str> {
         let only_pending = self.pending.group_ids().filter(|id| !self.groups.contains_key(*id));
