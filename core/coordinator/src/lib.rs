@@ -20,4 +20,4 @@ pub mod turn;
 
 pub use config::GroupCoordinatorConfig;
 pub use shard::GroupShard;
-pub use turn::{GroupSettings, Now, Reply, Requester, Token, Topics, Turn};
+pub use turn::{GroupSettings, Now, Producer, Reply, Requester, Token, Topics, Turn};

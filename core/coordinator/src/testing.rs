@@ -69,13 +69,24 @@ impl GroupSettings for NoSettings {
     }
 }
 
+/// Key and value of a record.
+pub(crate) type Encoded = (Bytes, Option<Bytes>);
+
+/// What lies in a log.
+#[derive(Clone, Debug)]
+pub(crate) enum Logged {
+    /// A record, of this producer's transaction if it is of one.
+    Record(Option<i64>, Encoded),
+    /// The end of a producer's transaction.
+    EndOfTransaction { producer_id: i64, commit: bool },
+}
+
 /// A shard, its log and its surroundings.
 pub(crate) struct Driver {
     pub(crate) shard: GroupShard,
     pub(crate) now: Now,
     pub(crate) topics: TestTopics,
-    /// Key and value of each record.
-    pub(crate) log: Vec<(Bytes, Option<Bytes>)>,
+    pub(crate) log: Vec<Logged>,
     /// Replies that nobody has asked for yet.
     pub(crate) replies: Vec<(Token, Reply)>,
     config: Arc<GroupCoordinatorConfig>,
@@ -100,14 +111,36 @@ impl Driver {
     pub(crate) fn turn<T>(&mut self, transition: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T) -> T {
         let mut turn = Turn::new(self.now, &self.topics, &NoSettings);
         let result = transition(&mut self.shard, &mut turn);
-        let Turn { records, replies, .. } = turn;
+        let Turn { records, replies, transaction, .. } = turn;
         self.replies.extend(replies);
         for record in &records {
             let encoded = record.encode().expect("no text is too long");
-            self.shard.replay(self.now, decoded(&encoded));
-            self.log.push(encoded);
+            self.append(Logged::Record(transaction.map(|producer| producer.id), encoded));
         }
         result
+    }
+
+    /// The marker of a transaction's end arrives.
+    pub(crate) fn end_transaction(&mut self, producer_id: i64, commit: bool) {
+        self.append(Logged::EndOfTransaction { producer_id, commit });
+    }
+
+    fn append(&mut self, logged: Logged) {
+        logged.replay(&mut self.shard, self.now);
+        self.log.push(logged);
+    }
+
+    /// The records from this place in the log on.
+    pub(crate) fn records_since(&self, first: usize) -> impl Iterator<Item = GroupRecord> {
+        self.encoded_since(first).map(decoded)
+    }
+
+    /// The records from this place in the log on, as they are written.
+    pub(crate) fn encoded_since(&self, first: usize) -> impl Iterator<Item = &Encoded> {
+        self.log[first..].iter().filter_map(|logged| match logged {
+            Logged::Record(_, encoded) => Some(encoded),
+            Logged::EndOfTransaction { .. } => None,
+        })
     }
 
     /// Lets time pass, and does what is due at the moment when it is.
@@ -126,7 +159,7 @@ impl Driver {
     /// What a broker that starts on this log has.
     pub(crate) fn reloaded(&self) -> GroupShard {
         let mut shard = GroupShard::new(Arc::clone(&self.config));
-        self.log.iter().for_each(|encoded| shard.replay(self.now, decoded(encoded)));
+        self.log.iter().for_each(|logged| logged.replay(&mut shard, self.now));
         shard
     }
 
@@ -143,7 +176,21 @@ impl Driver {
     }
 }
 
-fn decoded((key, value): &(Bytes, Option<Bytes>)) -> GroupRecord {
+impl Logged {
+    fn replay(&self, shard: &mut GroupShard, now: Now) {
+        match self {
+            Logged::Record(None, encoded) => shard.replay(now, decoded(encoded)),
+            Logged::Record(Some(producer_id), encoded) => {
+                shard.replay_transactional(now, *producer_id, decoded(encoded));
+            }
+            Logged::EndOfTransaction { producer_id, commit } => {
+                shard.replay_end_transaction_marker(*producer_id, *commit);
+            }
+        }
+    }
+}
+
+fn decoded((key, value): &Encoded) -> GroupRecord {
     GroupRecord::decode(key, value.as_deref()).expect("a record of our own")
 }
 

@@ -1,4 +1,5 @@
-//! Committed offsets: OffsetCommit, OffsetFetch, OffsetDelete, and how offsets end (KIP-211, deleted topics).
+//! Committed offsets: OffsetCommit, TxnOffsetCommit, OffsetFetch, OffsetDelete, and how offsets end (KIP-211, deleted
+//! topics).
 
 mod commit;
 mod delete;
@@ -16,6 +17,9 @@ mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod txn_commit;
+#[cfg(test)]
+mod txn_tests;
 
 use fluxmq_protocol::ErrorCode;
 use fluxmq_protocol::StrBytes;
