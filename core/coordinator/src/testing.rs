@@ -1,7 +1,7 @@
 //! What drives a shard in tests: a clock that is set, topics that are made up, and a log of encoded records that is
 //! replayed as the broker does it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -160,6 +160,42 @@ impl Driver {
     pub(crate) fn reloaded(&self) -> GroupShard {
         let mut shard = GroupShard::new(Arc::clone(&self.config));
         self.log.iter().for_each(|logged| logged.replay(&mut shard, self.now));
+        shard
+    }
+
+    /// What a broker has that starts on this log after all of it was compacted that may be: up to the first open
+    /// transaction, the last record of each key if it is no tombstone, and nothing that was aborted.
+    pub(crate) fn compacted(&self) -> GroupShard {
+        let mut open: HashMap<i64, Vec<usize>> = HashMap::new();
+        let mut aborted = HashSet::new();
+        for (at, logged) in self.log.iter().enumerate() {
+            match logged {
+                Logged::Record(None, _) => {}
+                Logged::Record(Some(producer_id), _) => open.entry(*producer_id).or_default().push(at),
+                Logged::EndOfTransaction { producer_id, commit } => {
+                    let ended = open.remove(producer_id).unwrap_or_default();
+                    aborted.extend(ended.into_iter().filter(|_| !commit));
+                }
+            }
+        }
+        let first_open = open.into_values().flatten().min().unwrap_or(self.log.len());
+        let mut last = HashMap::new();
+        for (at, logged) in self.log[..first_open].iter().enumerate() {
+            if let Logged::Record(_, (key, _)) = logged
+                && !aborted.contains(&at)
+            {
+                last.insert(key, at);
+            }
+        }
+        let is_kept = |at: usize, logged: &Logged| match logged {
+            Logged::Record(_, (key, value)) => {
+                at >= first_open || (value.is_some() && last.get(key) == Some(&at))
+            }
+            Logged::EndOfTransaction { .. } => true,
+        };
+        let mut shard = GroupShard::new(Arc::clone(&self.config));
+        let kept = self.log.iter().enumerate().filter(|(at, logged)| is_kept(*at, logged));
+        kept.for_each(|(_, logged)| logged.replay(&mut shard, self.now));
         shard
     }
 

@@ -9,6 +9,8 @@ mod member_tests;
 #[cfg(test)]
 mod mixed_tests;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod model_tests;
 mod pending;
 #[cfg(test)]
