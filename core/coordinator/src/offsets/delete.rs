@@ -14,8 +14,8 @@ use crate::shard::GroupShard;
 use crate::turn::Turn;
 
 impl GroupShard {
-    /// Deletes committed offsets of a group, those of open transactions too, except in topics that its members are subscribed to. A group of another
-    /// protocol type than `consumer`, whose subscriptions aren't known, must be empty.
+    /// Deletes committed offsets of a group, those of open transactions too, except in topics that its members are
+    /// subscribed to. A group of another protocol type than `consumer`, whose subscriptions aren't known, must be empty.
     pub fn offset_delete(
         &mut self,
         turn: &mut Turn<'_>,

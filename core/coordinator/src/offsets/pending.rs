@@ -60,9 +60,11 @@ impl PendingOffsets {
         let partitions = group.topics.entry(Arc::clone(&topic)).or_default();
         // Two transactions for one partition are rare.
         let commits = partitions.entry(partition).or_insert_with(|| Vec::with_capacity(1));
-        commits.retain(|commit| commit.producer_id != producer_id);
+        let places = self.transactions.entry(producer_id).or_default();
+        if !places.insert(Place { group_id, topic, partition }) {
+            commits.retain(|commit| commit.producer_id != producer_id);
+        }
         commits.push(PendingCommit::new(producer_id, committed));
-        self.transactions.entry(producer_id).or_default().insert(Place { group_id, topic, partition });
     }
 
     /// A commit without a transaction counts at once: what was committed for its partition before no longer does.
