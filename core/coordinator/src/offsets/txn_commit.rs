@@ -21,10 +21,12 @@ const NO_EXPIRY: i64 = -1;
 
 impl GroupShard {
     /// Commits offsets of a group in a producer's transaction: for a member of its present generation or epoch, or for
-    /// whom it doesn't say (from version 3 on it can). A group that isn't there yet comes into being with such a commit.
+    /// nobody in particular, as all requests before version 3. A group that isn't there yet comes into being with such a
+    /// commit that names no generation.
     /// Unless the answer is an error for all partitions, it is one for those whose metadata is too long.
     ///
-    /// Whether the producer may write, and has a transaction in which it may write here, is for the log to say.
+    /// Whether the producer may write, and has a transaction in which it may write here, is for the log to say. When it
+    /// refuses the records, the shard is as it was: such a commit changes nothing but by its records.
     pub fn txn_offset_commit(
         &self,
         turn: &mut Turn<'_>,
