@@ -118,6 +118,7 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         metadata,
         partitions,
         groups,
+        transactions: Arc::new(crate::coordination::transactions::TransactionCoordinator {}),
         producer_ids: ProducerIds::default(),
         clock,
         listeners,

@@ -24,4 +24,4 @@ pub mod turn;
 pub use config::GroupCoordinatorConfig;
 pub use shard::GroupShard;
 pub use transactions::{TransactionCoordinatorConfig, TransactionShard, TransactionTurn};
-pub use turn::{GroupSettings, Now, Reply, Requester, Token, Topics, Turn};
+pub use turn::{GroupSettings, Now, Producer, Reply, Requester, Token, Topics, Turn};

@@ -20,6 +20,7 @@ mod shards;
 mod tests;
 mod timers;
 mod topics;
+pub mod transactions;
 mod turn;
 pub mod wait;
 

