@@ -122,7 +122,7 @@ def flatten(value, path: str, normalise: Normaliser, out: dict[str, object]) -> 
 
 # Kafka answers lists in the order of its hash maps; an element is known by what names it.
 _KEYS = ("MemberId", "GroupId", "Name", "TopicName", "Topic", "ResourceName", "PartitionIndex", "Partition", "Index", "ApiKey",
-         "BrokerId", "NodeId", "TopicId")
+         "BrokerId", "NodeId", "TopicId", "TransactionalId")
 
 
 def _key(element, normalise: Normaliser) -> str | None:
