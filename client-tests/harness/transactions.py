@@ -44,7 +44,8 @@ def end(bootstrap: str, topic: str, partition: int = 0, isolation: str = COMMITT
     """Where a partition ends for readers of one kind or the other."""
     level = IsolationLevel.READ_COMMITTED if isolation == COMMITTED else IsolationLevel.READ_UNCOMMITTED
     at = TopicPartition(topic, partition)
-    return AdminClient({"bootstrap.servers": bootstrap, **QUIET}).list_offsets({at: OffsetSpec.latest()}, isolation_level=level)[at].result(20).offset
+    admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})  # the answer comes only while it is there
+    return admin.list_offsets({at: OffsetSpec.latest()}, isolation_level=level)[at].result(20).offset
 
 
 def settled(bootstrap: str, topic: str, partitions: int = 1) -> None:
