@@ -118,6 +118,7 @@ class Worker:
         self.abort_every, self.pause_s = abort_every, pause_s
         self.outcomes = Outcomes()
         self.failed: BaseException | None = None
+        self.told: str = ""  # the last error that was not the end of anything
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run_or_say_why_not, daemon=True)
 
@@ -166,7 +167,8 @@ class Worker:
             made.begin_transaction()
             for i in range(records):
                 made.produce(self.topic, b"%d:%d:%d:%d" % (self.number, number, i, records), partition=(number + i) % self.partitions)
-            self._again(lambda: made.send_offsets_to_transaction([TopicPartition(self.topic, 0, number + 1)], group, 10))
+            # Not called again when the connection breaks under it: librdkafka then waits without an end.
+            made.send_offsets_to_transaction([TopicPartition(self.topic, 0, number + 1)], group, 10)
             if number % self.abort_every == 1:
                 self._again(lambda: made.abort_transaction(10))
             else:
@@ -174,10 +176,11 @@ class Worker:
                 self._again(lambda: made.commit_transaction(10))
                 verdict = self.outcomes.committed
         except KafkaException as error:
-            if not error.args[0].txn_requires_abort():
+            if error.args[0].txn_requires_abort():
+                # Told that it can't be committed; librdkafka says so only when it has not been.
+                verdict = self.outcomes.aborted
+            elif verdict is not self.outcomes.aborted or not error.args[0].retriable():
                 raise
-            # Told that it can't be committed; librdkafka says so only when it has not been.
-            verdict = self.outcomes.aborted
             self._again(lambda: made.abort_transaction(10))
         finally:
             verdict.append(number)
@@ -190,6 +193,7 @@ class Worker:
                 what()
                 return
             except KafkaException as error:
+                self.told = str(error)
                 if not error.args[0].retriable() or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
