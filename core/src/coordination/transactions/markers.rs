@@ -139,19 +139,15 @@ impl TransactionCoordinator {
 
     /// Appends one marker, without waiting for its sync.
     fn begin_marker(&self, topic: &StrBytes, index: i32, end: &EndTransaction) -> Marker {
-        let partition = self
-            .metadata
-            .with_topics(|topics| topics.by_name(topic).and_then(|topic| topic.partition(index).cloned()));
-        let Some(partition) = partition else { return Marker::Written(None) };
+        let Some(partition) = self.partition_of(topic, index) else { return Marker::Written(None) };
         if **topic == *OFFSETS_TOPIC {
-            let shard = usize::try_from(index).unwrap_or(usize::MAX);
-            return match self.machine.groups.append_marker(shard, end) {
+            return match self.machine.groups.append_marker(index.unsigned_abs() as usize, end) {
                 Ok(Answered { durable, .. }) => Marker::Written(durable),
                 Err(error) => refused_with(error),
             };
         }
-        match self.append_marker_to(&partition, end) {
-            Ok(Answered { durable, .. }) => Marker::Written(durable),
+        match self.append_to(&partition, end) {
+            Ok(durable) => Marker::Written(durable),
             Err(AppendError::Deleted) => Marker::Written(None),
             // Of version 2, and this epoch is the marker's: it was written before the broker ended.
             Err(AppendError::Log(log::AppendError::Sequence(SequenceError::MarkerEpochNotAbove {
@@ -163,20 +159,37 @@ impl TransactionCoordinator {
         }
     }
 
-    /// Appends a marker to an ordinary partition.
+    /// Appends the marker of another coordinator, which may wait for its sync.
     ///
     /// # Errors
-    /// Nothing was appended.
+    /// The code for WriteTxnMarkers, but that of a group's partition may be a coordinator's: nothing was appended.
     pub fn append_marker_to(
+        &self,
+        topic: &str,
+        index: i32,
+        end: &EndTransaction,
+    ) -> Result<Answered<()>, ErrorCode> {
+        let partition = self.partition_of(topic, index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        if topic == OFFSETS_TOPIC {
+            return self.machine.groups.append_marker(index.unsigned_abs() as usize, end);
+        }
+        let durable = self.append_to(&partition, end).map_err(|error| ErrorCode::from(&error))?;
+        Ok(Answered { value: (), durable })
+    }
+
+    fn append_to(
         &self,
         partition: &Arc<Partition>,
         end: &EndTransaction,
-    ) -> Result<Answered<()>, AppendError> {
+    ) -> Result<Option<DurableAt>, AppendError> {
         let outcome = partition.append_marker(end, self.clock.now_ms())?;
-        let durable = outcome
-            .commit_at
-            .map(|end_offset| DurableAt::new(Arc::clone(partition), end_offset, self.config.commit_timeout));
-        Ok(Answered { value: (), durable })
+        let durable_at =
+            |end_offset| DurableAt::new(Arc::clone(partition), end_offset, self.config.commit_timeout);
+        Ok(outcome.commit_at.map(durable_at))
+    }
+
+    fn partition_of(&self, topic: &str, index: i32) -> Option<Arc<Partition>> {
+        self.metadata.with_topics(|topics| topics.by_name(topic)?.partition(index).cloned())
     }
 }
 
