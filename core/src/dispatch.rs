@@ -276,6 +276,14 @@ const ROWS: &[Api] = &[
         exercised_by: "Java and librdkafka admin clients, kafka-consumer-groups --delete-offsets; every version in core/tests/served_apis.rs",
     },
     Api {
+        key: ApiKey::UpdateFeatures,
+        min_version: 0,
+        max_version: 2,
+        advertised_min_version: 0,
+        handler: handlers::update_features::handle,
+        exercised_by: "Java admin client, kafka-features; every version in core/tests/served_apis.rs",
+    },
+    Api {
         key: ApiKey::DescribeCluster,
         min_version: 0,
         max_version: 2,

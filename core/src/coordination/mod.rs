@@ -45,6 +45,7 @@ use crate::blocking::BlockingPool;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::meta::Metadata;
+use crate::meta::features::Feature;
 use crate::partitions::PartitionManager;
 
 /// The topic that groups and their offsets are kept in.
@@ -171,10 +172,10 @@ impl GroupCoordinator {
         Self::start_with(groups, driven, config, metadata, partitions, clock, blocking)
     }
 
-    /// Whether ConsumerGroupHeartbeat is served: `group.coordinator.rebalance.protocols`.
+    /// Whether ConsumerGroupHeartbeat is served: `group.coordinator.rebalance.protocols`, and the feature `group.version`.
     #[must_use]
     pub fn serves_consumer_groups(&self) -> bool {
-        self.machine.config.consumer_groups_enabled
+        self.machine.config.consumer_groups_enabled && self.metadata.features().level(Feature::Group) > 0
     }
 
     /// Tells the shards that topics were deleted: what is committed for them goes. A load that is under way keeps it, as

@@ -21,6 +21,7 @@ use super::config::CoordinationConfig;
 use super::wait::Answered;
 use super::{Coordinator, GroupCoordinator};
 use crate::config::BrokerConfig;
+use crate::meta::features::Feature;
 use crate::partitions::producer_ids::ProducerIds;
 
 /// The topic that transactions are kept in.
@@ -77,7 +78,7 @@ impl TransactionCoordinator {
 
     /// The cluster's level of `transaction.version`.
     pub(super) fn version(&self) -> TransactionVersion {
-        TransactionVersion::V2
+        TransactionVersion::from_level(self.metadata.features().level(Feature::Transaction))
     }
 
     /// Verifies that partitions belong to a transaction, or adds them. Gives a code for each partition, in their order;

@@ -44,4 +44,5 @@ pub mod produce;
 mod replica_assignment;
 pub mod sync_group;
 mod transaction_request;
+pub mod update_features;
 pub mod write_txn_markers;
