@@ -6,6 +6,8 @@
 
 mod machine;
 mod markers;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

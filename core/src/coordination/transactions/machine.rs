@@ -9,9 +9,9 @@ use fluxmq_coordinator::{Now, TransactionCoordinatorConfig, TransactionShard, Tr
 use fluxmq_protocol::group_records::TooLong;
 use fluxmq_protocol::transaction_records::{TransactionRecord, TransactionRecordError};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
-use super::markers::Ending;
+use super::markers::{Ending, WRITING_AT_ONCE};
 use super::{TRANSACTIONS_TOPIC, TransactionCoordinator};
 use crate::config::BrokerConfig;
 use crate::coordination::GroupCoordinator;
@@ -28,9 +28,11 @@ pub struct Transactions {
     /// Write the markers of their partitions themselves.
     pub(super) groups: Arc<GroupCoordinator>,
     producer_ids: Arc<ProducerIds>,
-    /// Transactions whose end was decided. Each id has one at the most until it is complete, and one more for each time
-    /// that its shard is read again.
+    /// Transactions whose end was decided: no more than there are transactional ids, but for those of shards that are
+    /// read again.
     ending: mpsc::UnboundedSender<Ending>,
+    /// Taken while a transaction's markers are written.
+    pub(super) writing: Semaphore,
     /// Until the task runs that takes them.
     to_end: Mutex<Option<mpsc::UnboundedReceiver<Ending>>>,
 }
@@ -47,6 +49,7 @@ impl Transactions {
             groups,
             producer_ids,
             ending,
+            writing: Semaphore::new(WRITING_AT_ONCE),
             to_end: Mutex::new(Some(to_end)),
         }
     }
