@@ -7,7 +7,7 @@
 mod common;
 
 use common::raw::RawClient;
-use common::{classic_apis, offset_apis};
+use common::{classic_apis, offset_apis, transaction_apis};
 use fluxmq::config::BrokerConfig;
 use fluxmq::dispatch::TABLE;
 use fluxmq::server::{self, BrokerHandle};
@@ -92,6 +92,13 @@ impl Fixture {
             ApiKey::JoinGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::SyncGroup => {
                 classic_apis::ask(&mut self.client, key, version);
             }
+            ApiKey::AddPartitionsToTxn
+            | ApiKey::AddOffsetsToTxn
+            | ApiKey::EndTxn
+            | ApiKey::WriteTxnMarkers
+            | ApiKey::DescribeTransactions
+            | ApiKey::ListTransactions
+            | ApiKey::UpdateFeatures => transaction_apis::ask(&mut self.client, key, version),
             ApiKey::ApiVersions => self.api_versions(version),
             ApiKey::CreateTopics => self.create_topics(version),
             ApiKey::DeleteTopics => self.delete_topics(version),
@@ -207,13 +214,12 @@ impl Fixture {
             assert_eq!((response.error_code, response.node_id.0, response.port), (0, 1, port), "v{version}");
             assert_eq!(response.error_message.as_deref(), message.or(Some("")), "v{version}");
         }
-        // Transactions are not served: a producer is told so at once.
         if version >= 1 {
             let response = self.client.call(version, &request.with_key_type(1));
-            let refused = response.coordinators.iter().map(|found| found.error_code);
-            let codes: Vec<_> = if version >= 4 { refused.collect() } else { vec![response.error_code] };
-            let refused = if version >= 4 { 35 } else { 53 };
-            assert!(codes.iter().all(|code| *code == refused), "v{version}: {codes:?}");
+            let found = response.coordinators.iter().map(|found| (found.error_code, found.port));
+            let found: Vec<_> =
+                if version >= 4 { found.collect() } else { vec![(response.error_code, response.port)] };
+            assert!(found.iter().all(|one| *one == (0, port)), "v{version}: {found:?}");
         }
     }
 
@@ -271,12 +277,18 @@ impl Fixture {
             .iter()
             .map(|feature| (feature.name.as_str(), feature.min_version_level, feature.max_version_level))
             .collect();
-        assert_eq!(finalized, if version >= 3 { vec![("group.version", 1, 1)] } else { vec![] });
+        assert_eq!(
+            finalized,
+            if version >= 3 { vec![("group.version", 1, 1), ("transaction.version", 2, 2)] } else { vec![] }
+        );
         let supported = response.supported_features.iter();
         let supported: Vec<_> = supported
             .map(|feature| (feature.name.as_str(), feature.min_version, feature.max_version))
             .collect();
-        assert_eq!(supported, if version >= 4 { vec![("group.version", 0, 1)] } else { vec![] });
+        assert_eq!(
+            supported,
+            if version >= 4 { vec![("group.version", 0, 1), ("transaction.version", 0, 2)] } else { vec![] }
+        );
         for (told, api) in response.api_keys.iter().zip(TABLE) {
             let range = (api.key as i16, api.advertised_min_version, api.max_version);
             assert_eq!((told.api_key, told.min_version, told.max_version), range);
@@ -328,6 +340,11 @@ impl Fixture {
         let (first, second) = (self.client.call(version, &request), self.client.call(version, &request));
         assert_eq!((first.error_code, first.producer_epoch), (0, 0), "v{version}");
         assert!(second.producer_id.0 > first.producer_id.0);
+        for epoch in 0..2 {
+            let given =
+                transaction_apis::try_init(&mut self.client, version, &format!("init-{version}"), 1_000);
+            assert_eq!((given.error_code, given.producer_epoch), (0, epoch), "v{version}");
+        }
     }
 
     fn offset_for_leader_epoch(&mut self, version: i16) {

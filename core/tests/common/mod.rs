@@ -8,3 +8,4 @@ pub(crate) mod child;
 pub(crate) mod classic_apis;
 pub(crate) mod offset_apis;
 pub(crate) mod raw;
+pub(crate) mod transaction_apis;
