@@ -36,6 +36,7 @@ REQUESTS = [
     "DeleteRecords",
     "InitProducerId",
     "OffsetForLeaderEpoch",
+    "TxnOffsetCommit",
     "DescribeConfigs",
     "AlterConfigs",
     "DescribeLogDirs",

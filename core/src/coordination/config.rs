@@ -29,6 +29,8 @@ pub(super) struct CoordinationConfig {
     pub(super) load_buffer_bytes: u32,
     /// `group.coordinator.append.linger.ms`
     pub(super) sync_linger_ms: u32,
+    /// `transaction.partition.verification.enable`
+    pub(super) verifies_transactions: bool,
 }
 
 impl CoordinationConfig {
@@ -43,6 +45,8 @@ impl CoordinationConfig {
             load_buffer_bytes: u32::try_from(number("offsets.load.buffer.size")).unwrap_or(u32::MAX),
             sync_linger_ms: u32::try_from(number("group.coordinator.append.linger.ms"))
                 .unwrap_or(DEFAULT_SYNC_LINGER_MS),
+            verifies_transactions: text(config, "transaction.partition.verification.enable")
+                .eq_ignore_ascii_case("true"),
         }
     }
 }
@@ -131,6 +135,7 @@ mod tests {
         let driver = CoordinationConfig::of(&defaults);
         assert_eq!((driver.topic_partitions, driver.topic_segment_bytes), (50, 104_857_600));
         assert_eq!((driver.codec, driver.commit_timeout), (Codec::None, Duration::from_secs(5)));
+        assert!(driver.verifies_transactions);
     }
 
     #[test]
@@ -145,12 +150,14 @@ mod tests {
             ("offsets.retention.minutes", "2"),
             ("offsets.topic.compression.codec", "4"),
             ("message.max.bytes", "5000"),
+            ("transaction.partition.verification.enable", "false"),
         ]);
         let machine = machine_config(&set);
         assert_eq!(machine.consumer_assignors, [Assignor::Range, Assignor::Uniform]);
         assert_eq!(machine.consumer_migration_policy, MigrationPolicy::Upgrade);
         assert!(!machine.consumer_groups_enabled);
         assert_eq!((machine.offsets_retention_ms, machine.max_record_bytes), (120_000, 5_000));
-        assert_eq!(CoordinationConfig::of(&set).codec, Codec::Zstd);
+        let driver = CoordinationConfig::of(&set);
+        assert_eq!((driver.codec, driver.verifies_transactions), (Codec::Zstd, false));
     }
 }

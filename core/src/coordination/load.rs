@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fluxmq_coordinator::GroupShard;
+use fluxmq_coordinator::{GroupShard, Now};
 use fluxmq_protocol::group_records::{GroupRecord, RecordError};
-use fluxmq_storage::batch::{self, BatchHeader};
+use fluxmq_storage::batch::{self, BatchHeader, ControlMarker, Record};
 use fluxmq_storage::log::ReadError;
+use fluxmq_storage::producer_state::VerificationGuard;
 use parking_lot::Mutex;
 use thiserror::Error;
 
@@ -207,33 +208,16 @@ impl GroupCoordinator {
             rest = after;
             let damaged = |reason: String| LoadError::Batch { offset, reason };
             let header = batch::verify_stored(bytes).map_err(|error| damaged(error.to_string()))?;
-            if header.is_control() || header.is_transactional() {
-                // Offsets that a transaction committed, and its marker: Kafka has left them, there are none of ours.
-                tracing::warn!(partition = %partition.name(), offset, "a batch of a transaction is passed over");
-            } else {
-                let opened =
-                    batch::open(bytes, MAX_DECOMPRESSED_BYTES).map_err(|error| damaged(error.to_string()))?;
-                for record in opened.records() {
-                    let record = record.map_err(|error| damaged(error.to_string()))?;
-                    if record.offset < from_offset {
-                        continue;
-                    }
-                    let bad = |reason: String| LoadError::Record { offset: record.offset, reason };
-                    let key = record.key.ok_or_else(|| bad("it has no key".to_owned()))?;
-                    match GroupRecord::decode(key, record.value) {
-                        Ok(record) => shard.replay(now, record),
-                        // As Kafka: left over by another version, or by groups of another kind.
-                        Err(RecordError::UnknownType { record_type }) => {
-                            tracing::warn!(
-                                partition = %partition.name(),
-                                record_type,
-                                "a record of unknown type is passed over"
-                            );
-                        }
-                        Err(error) => return Err(bad(error.to_string())),
-                    }
-                    replayed += 1;
+            let opened =
+                batch::open(bytes, MAX_DECOMPRESSED_BYTES).map_err(|error| damaged(error.to_string()))?;
+            for record in opened.records() {
+                let record = record.map_err(|error| damaged(error.to_string()))?;
+                if record.offset < from_offset {
+                    continue;
                 }
+                let replay = replay_record(shard, now, &header, &record, partition);
+                replay.map_err(|reason| LoadError::Record { offset: record.offset, reason })?;
+                replayed += 1;
             }
             offset = header.next_offset();
         }
@@ -251,7 +235,7 @@ impl GroupCoordinator {
             return;
         }
         let active = Box::new(Active { shard, waiters: std::collections::HashMap::new() });
-        match self.run_active(slot, &mut inner, active, GroupShard::loaded) {
+        match self.run_active(slot, &mut inner, active, VerificationGuard::NONE, GroupShard::loaded) {
             Ok(_) => {
                 drop(inner);
                 self.alarm.note(slot.deadline());
@@ -281,6 +265,37 @@ impl Load {
             tracing::info!("loading groups: {done} of {total} partitions, {records} records");
         }
     }
+}
+
+/// Replays a record of a batch: as what it says, as what counts once its transaction ends, or as the end of one.
+///
+/// # Errors
+/// It isn't what its key says, and why.
+fn replay_record(
+    shard: &mut GroupShard,
+    now: Now,
+    batch: &BatchHeader,
+    record: &Record<'_>,
+    partition: &Partition,
+) -> Result<(), String> {
+    if batch.is_control() {
+        // Control records of other kinds say nothing of groups.
+        if let Some(marker) = ControlMarker::of_record(record) {
+            shard.replay_end_transaction_marker(batch.producer_id, marker.is_commit);
+        }
+        return Ok(());
+    }
+    let key = record.key.ok_or("it has no key")?;
+    match GroupRecord::decode(key, record.value) {
+        Ok(record) if batch.is_transactional() => shard.replay_transactional(now, batch.producer_id, record),
+        Ok(record) => shard.replay(now, record),
+        // As Kafka: left over by another version, or by groups of another kind.
+        Err(RecordError::UnknownType { record_type }) => {
+            tracing::warn!(partition = %partition.name(), record_type, "a record of unknown type is passed over");
+        }
+        Err(error) => return Err(error.to_string()),
+    }
+    Ok(())
 }
 
 /// The size of the batch at the start of `bytes`, if all of it is there.

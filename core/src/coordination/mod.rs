@@ -6,7 +6,8 @@
 //!
 //! - [`GroupCoordinator::turn`] for a request of one group that is answered in its own turn,
 //! - [`GroupCoordinator::exchange`] for JoinGroup and SyncGroup, whose answer may come from a later turn,
-//! - [`GroupCoordinator::shard_of`] and [`GroupCoordinator::turn_at`] where a request names many groups, or all.
+//! - [`GroupCoordinator::shard_of`] and [`GroupCoordinator::turn_at`] where a request names many groups, or all,
+//! - [`GroupCoordinator::turn_in_transaction`] for offsets that a producer's transaction commits.
 //!
 //! They run on the network thread that read the request. What they give back says what the answer has to wait for:
 //! see [`wait`]. Errors are the codes to answer with.
@@ -14,6 +15,7 @@
 pub mod config;
 mod load;
 mod offsets_topic;
+mod offsets_transactions;
 mod settings;
 mod shards;
 #[cfg(test)]
@@ -137,6 +139,13 @@ impl GroupCoordinator {
     #[must_use]
     pub fn serves_consumer_groups(&self) -> bool {
         self.machine_config.consumer_groups_enabled
+    }
+
+    /// Whether the coordinator of transactions is asked before a transaction commits its first offsets to a partition:
+    /// `transaction.partition.verification.enable`.
+    #[must_use]
+    pub fn verifies_transactions(&self) -> bool {
+        self.config.verifies_transactions
     }
 
     /// Whether shards are being read, so that some groups are answered with COORDINATOR_LOAD_IN_PROGRESS.

@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use fluxmq_coordinator::{GroupShard, Now, Reply, Token, Turn};
+use fluxmq_coordinator::{GroupShard, Now, Producer, Reply, Token, Turn};
 use fluxmq_protocol::ErrorCode;
 use fluxmq_protocol::group_records::{GroupRecord, TooLong};
-use fluxmq_storage::batch::{self, BatchBuilder, BatchError, BatchRules, CheckedBatch, CompressionRule};
+use fluxmq_storage::batch::{
+    self, BatchBuilder, BatchError, BatchRules, CheckedBatch, CompressionRule, NO_SEQUENCE,
+};
 use fluxmq_storage::codec::Codec;
+use fluxmq_storage::log;
+use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext, VerificationGuard};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -18,7 +22,7 @@ use super::topics::ImageTopics;
 use super::wait::{Answered, Exchange};
 use crate::error::coordinator_code;
 use crate::partitions::high_watermark::Acks;
-use crate::partitions::partition::{AppendError, EndTransaction};
+use crate::partitions::partition::AppendError;
 
 /// Bytes to begin a batch with: a commit of a few partitions.
 const BATCH_CAPACITY_BYTES: usize = 512;
@@ -54,6 +58,21 @@ impl GroupCoordinator {
         self.turn_in(&shards, shards.of_group(group_id), work)
     }
 
+    /// As [`turn`](Self::turn), for a turn whose records belong to a producer's transaction: the log takes them under
+    /// the guard that [`begin_verification`](Self::begin_verification) gave.
+    ///
+    /// # Errors
+    /// As for [`turn`](Self::turn), and what the log has against the producer.
+    pub fn turn_in_transaction<T>(
+        self: &Arc<Self>,
+        group_id: &str,
+        guard: VerificationGuard,
+        work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
+    ) -> Result<Answered<T>, ErrorCode> {
+        let shards = self.current()?;
+        self.run(&shards, shards.of_group(group_id), None, guard, work)
+    }
+
     /// As [`turn`](Self::turn), of shard number `index`.
     ///
     /// # Errors
@@ -78,22 +97,11 @@ impl GroupCoordinator {
         let shards = self.current()?;
         let token = Token(self.next_token.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = oneshot::channel();
-        self.run(&shards, shards.of_group(group_id), Some((token, sender)), |shard, turn| {
+        let waiter = Some((token, sender));
+        self.run(&shards, shards.of_group(group_id), waiter, VerificationGuard::NONE, |shard, turn| {
             work(shard, turn, token);
         })?;
         Ok(Exchange::new(receiver))
-    }
-
-    /// Appends the marker that ends a producer's transaction to the shard's log, and has the shard replay it.
-    ///
-    /// # Errors
-    /// The code for WriteTxnMarkers: nothing was appended.
-    pub fn append_marker(
-        self: &Arc<Self>,
-        _index: usize,
-        _end: &EndTransaction,
-    ) -> Result<Answered<()>, ErrorCode> {
-        Err(ErrorCode::NotCoordinator)
     }
 
     pub(super) fn turn_in<T>(
@@ -102,7 +110,7 @@ impl GroupCoordinator {
         index: usize,
         work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
     ) -> Result<Answered<T>, ErrorCode> {
-        self.run(shards, index, None, work)
+        self.run(shards, index, None, VerificationGuard::NONE, work)
     }
 
     fn run<T>(
@@ -110,6 +118,7 @@ impl GroupCoordinator {
         shards: &Arc<Shards>,
         index: usize,
         waiter: Option<(Token, oneshot::Sender<Answered<Reply>>)>,
+        guard: VerificationGuard,
         work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
     ) -> Result<Answered<T>, ErrorCode> {
         let slot = shards.slot(index).ok_or(ErrorCode::NotCoordinator)?;
@@ -142,7 +151,7 @@ impl GroupCoordinator {
             }
         };
         active.waiters.extend(waiter);
-        match self.run_active(slot, &mut inner, active, work) {
+        match self.run_active(slot, &mut inner, active, guard, work) {
             Ok((answered, waiting)) => {
                 drop(inner);
                 self.alarm.note(slot.deadline());
@@ -166,19 +175,27 @@ impl GroupCoordinator {
         slot: &Slot,
         inner: &mut Inner,
         mut active: Box<Active>,
+        guard: VerificationGuard,
         work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
     ) -> Result<(Answered<T>, Vec<Waiting>), TurnError> {
         let began = Instant::now();
         let now = self.now();
-        let (value, records, replies, all_in_records) = self.metadata.with_topics(|image| {
+        let (value, records, transaction, replies, all_in_records) = self.metadata.with_topics(|image| {
             let topics = ImageTopics(image);
             let mut turn = Turn::new(now, &topics, &self.overrides);
             let value = work(&mut active.shard, &mut turn);
-            (value, turn.records, turn.replies, turn.all_in_records)
+            // As in Kafka, who names no producer commits without a transaction; a coordinator that was asked has refused.
+            let transaction = turn.transaction.filter(|producer| producer.id >= 0);
+            (value, turn.records, transaction, turn.replies, turn.all_in_records)
         });
         if !records.is_empty() {
-            let appended = encode(&records, now.wall_ms, self.config.codec)
-                .and_then(|batch| Ok(slot.partition.append(&batch, Acks::All, now.wall_ms)?));
+            let context = TransactionContext { guard, ..TransactionContext::NONE };
+            let append = |batch: &CheckedBatch| {
+                let origin = AppendOrigin::Coordinator;
+                slot.partition.append_as(origin, batch, Acks::All, now.wall_ms, context)
+            };
+            let appended = encode(&records, transaction, now.wall_ms, self.config.codec)
+                .and_then(|batch| Ok(append(&batch)?));
             let outcome = match appended {
                 Ok(outcome) => outcome,
                 Err(error) => {
@@ -197,7 +214,10 @@ impl GroupCoordinator {
             }
             self.stats.records.fetch_add(records.len() as u64, Ordering::Relaxed);
             for record in records {
-                active.shard.replay(now, record);
+                match transaction {
+                    Some(producer) => active.shard.replay_transactional(now, producer.id, record),
+                    None => active.shard.replay(now, record),
+                }
             }
         }
         let durable = inner.durable(&slot.partition, self.config.commit_timeout);
@@ -231,6 +251,10 @@ impl GroupCoordinator {
                 inner.state = State::Failed;
                 return coordinator_code(ErrorCode::from(error));
             }
+            // The producer's own doing. Such a turn only left records, so the shard is in its place.
+            TurnError::Append(error @ AppendError::Log(log::AppendError::Sequence(_))) => {
+                return ErrorCode::from(error);
+            }
             TurnError::Append(error) => coordinator_code(ErrorCode::from(error)),
             TurnError::Batch(_) | TurnError::Record(_) => ErrorCode::UnknownServerError,
         };
@@ -249,9 +273,17 @@ impl GroupCoordinator {
     }
 }
 
-/// One batch of the records, in the codec of the topic.
-fn encode(records: &[GroupRecord], timestamp_ms: i64, codec: Codec) -> Result<CheckedBatch, TurnError> {
+/// One batch of the records, in the codec of the topic; a transactional one if a producer's transaction is given.
+fn encode(
+    records: &[GroupRecord],
+    transaction: Option<Producer>,
+    timestamp_ms: i64,
+    codec: Codec,
+) -> Result<CheckedBatch, TurnError> {
     let mut builder = BatchBuilder::with_capacity(BATCH_CAPACITY_BYTES);
+    if let Some(Producer { id, epoch }) = transaction {
+        builder = builder.producer(id, epoch, NO_SEQUENCE).transactional();
+    }
     for record in records {
         let (key, value) = record.encode()?;
         builder.push(timestamp_ms, Some(&key), value.as_deref(), &[]);

@@ -25,15 +25,22 @@ pub struct Answered<T> {
 pub struct DurableAt {
     partition: Arc<Partition>,
     end_offset: i64,
-    deadline: Instant,
+    /// None: until a sync has come, or the partition has failed or gone.
+    deadline: Option<Instant>,
 }
 
 impl DurableAt {
     pub(super) fn new(partition: Arc<Partition>, end_offset: i64, timeout: Duration) -> Self {
-        DurableAt { partition, end_offset, deadline: Instant::now() + timeout }
+        DurableAt { partition, end_offset, deadline: Some(Instant::now() + timeout) }
     }
 
-    /// Waits for the sync, until `offsets.commit.timeout.ms` after the turn. Nothing depends on its being polled.
+    /// The same end, for as long as it takes. A sync always ends, if need be in a failure.
+    pub(super) fn without_deadline(self) -> Self {
+        DurableAt { deadline: None, ..self }
+    }
+
+    /// Waits for the sync: of a request's records until `offsets.commit.timeout.ms` after the turn. Nothing depends on
+    /// its being polled.
     ///
     /// # Errors
     /// The code to answer with in place of what the turn says.
@@ -42,7 +49,10 @@ impl DurableAt {
         wait.watch(&self.partition, self.end_offset);
         if !wait.is_empty() {
             // The outcome is told by where the partition stands, whether it was a sync, a failure or the clock.
-            let _ = tokio::time::timeout_at(self.deadline.into(), wait.done()).await;
+            match self.deadline {
+                Some(deadline) => drop(tokio::time::timeout_at(deadline.into(), wait.done()).await),
+                None => wait.done().await,
+            }
         }
         match ErrorCode::from(self.partition.commit_state(self.end_offset)) {
             ErrorCode::None => Ok(()),

@@ -38,3 +38,4 @@ pub mod offset_for_leader_epoch;
 pub mod produce;
 mod replica_assignment;
 pub mod sync_group;
+pub mod txn_offset_commit;

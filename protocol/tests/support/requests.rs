@@ -57,6 +57,7 @@ requests! {
     DeleteRecords DeleteRecordsRequest,
     InitProducerId InitProducerIdRequest,
     OffsetForLeaderEpoch OffsetForLeaderEpochRequest,
+    TxnOffsetCommit TxnOffsetCommitRequest,
     DescribeConfigs DescribeConfigsRequest,
     AlterConfigs AlterConfigsRequest,
     DescribeLogDirs DescribeLogDirsRequest,
