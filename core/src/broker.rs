@@ -32,8 +32,8 @@ pub struct Broker {
     pub groups: Arc<GroupCoordinator>,
     /// Coordinates the transactions.
     pub transactions: Arc<TransactionCoordinator>,
-    /// Ids for idempotent producers.
-    pub producer_ids: ProducerIds,
+    /// Ids for idempotent and transactional producers.
+    pub producer_ids: Arc<ProducerIds>,
     /// The wall clock.
     pub clock: Clock,
     /// Where clients connect.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use fluxmq_protocol::ErrorCode;
 use fluxmq_storage::batch::NO_SEQUENCE;
-use fluxmq_storage::producer_state::VerificationGuard;
+use fluxmq_storage::log;
+use fluxmq_storage::producer_state::{SequenceError, VerificationGuard};
 
 use super::GroupCoordinator;
 use super::shards::State;
@@ -38,8 +39,7 @@ impl GroupCoordinator {
     }
 
     /// Appends the marker that ends a producer's transaction to the log of shard number `index`, and has the shard do
-    /// what it says. What it gives back has no deadline: a marker that isn't durable can't be told from one that is by
-    /// appending it again.
+    /// what it says. One that is in the log already counts as appended, with the wait for it.
     ///
     /// # Errors
     /// The code for WriteTxnMarkers: nothing was appended. NOT_LEADER_OR_FOLLOWER where a group would be told to look for
@@ -55,30 +55,44 @@ impl GroupCoordinator {
         // Out of its place until the marker is replayed, as in a turn.
         let mut active = match std::mem::replace(&mut inner.state, State::Unloaded) {
             State::Active(active) => active,
+            State::Unloaded => {
+                slot.set_deadline(None);
+                self.reload(&shards, index, &mut inner);
+                return Err(ErrorCode::NotLeaderOrFollower);
+            }
             other => {
-                if matches!(other, State::Unloaded) {
-                    slot.set_deadline(None);
-                    self.reload(&shards, index, &mut inner);
-                } else {
-                    inner.state = other;
-                }
+                inner.state = other;
                 return Err(ErrorCode::NotLeaderOrFollower);
             }
         };
         match slot.partition.append_marker(end, self.now().wall_ms) {
-            Ok(outcome) => inner.awaited_end = outcome.commit_at.unwrap_or(inner.awaited_end),
+            Ok(outcome) => {
+                inner.awaited_end = outcome.commit_at.unwrap_or(inner.awaited_end);
+                active.shard.replay_end_transaction_marker(end.producer_id, end.commit);
+                slot.set_deadline(active.shard.next_deadline());
+            }
+            Err(error) if is_repeated(&error) => {}
             Err(error) => {
-                // Also when it is offline: the shard's next turn sees that.
+                // Also when the log is gone for good: the shard's next turn sees that.
                 inner.state = State::Active(active);
                 return Err(ErrorCode::from(&error));
             }
         }
-        active.shard.replay_end_transaction_marker(end.producer_id, end.commit);
-        slot.set_deadline(active.shard.next_deadline());
         inner.state = State::Active(active);
         let durable = inner.durable(&slot.partition, self.config.commit_timeout);
         drop(inner);
         self.alarm.note(slot.deadline());
-        Ok(Answered { value: (), durable: durable.map(|durable| durable.without_deadline()) })
+        Ok(Answered { value: (), durable })
+    }
+}
+
+/// Whether a marker of version 2 was refused since the log has it: the epoch in the log is the marker's own.
+fn is_repeated(error: &AppendError) -> bool {
+    let AppendError::Log(log::AppendError::Sequence(error)) = error else { return false };
+    match error {
+        SequenceError::MarkerEpochNotAbove { producer_epoch, current_epoch, .. } => {
+            producer_epoch == current_epoch
+        }
+        _ => false,
     }
 }

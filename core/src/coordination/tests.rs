@@ -206,7 +206,7 @@ fn an_answer_waits_for_the_sync_of_what_it_rests_on() {
     fixture.make_topic();
     fixture.commit("g", 1).unwrap();
     let shards = fixture.groups.current().unwrap();
-    let slot = shards.slot(shards.of_group("g")).unwrap();
+    let slot = shards.slot(shards.of_id("g")).unwrap();
     // As if a sync had not come to the last commit yet.
     slot.inner.lock().awaited_end = slot.partition.log_end().offset + 1;
     let answered = fixture.groups.turn("g", |_, _| ()).unwrap();
@@ -230,7 +230,7 @@ fn without_syncs_nothing_waits() {
     fixture.make_topic();
     fixture.commit("g", 1).unwrap();
     let shards = fixture.groups.current().unwrap();
-    assert_eq!(shards.slot(shards.of_group("g")).unwrap().inner.lock().awaited_end, 0);
+    assert_eq!(shards.slot(shards.of_id("g")).unwrap().inner.lock().awaited_end, 0);
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn a_commit_that_the_log_does_not_take_leaves_the_shard_in_its_place() {
     }
     assert!(waiting.try_answer().is_none(), "whoever waits goes on waiting");
     let shards = fixture.groups.current().unwrap();
-    assert_ne!(shards.slot(shards.of_group("g")).unwrap().deadline(), shards::NO_DEADLINE);
+    assert_ne!(shards.slot(shards.of_id("g")).unwrap().deadline(), shards::NO_DEADLINE);
     drop(shards);
     fixture.commit("g", 8).unwrap();
     fixture.close();
@@ -376,7 +376,7 @@ fn a_record_that_cannot_be_read_takes_its_shard_out_and_no_other() {
     let fixture = Fixture::open(dir.path());
     assert_eq!(fixture.committed("a"), Err(ErrorCode::NotCoordinator));
     assert_eq!(fixture.committed("b"), Ok(Some(2)));
-    assert_eq!(fixture.groups.group_count(), 1);
+    assert_eq!(fixture.groups.count(), 1);
     fixture.close();
 }
 

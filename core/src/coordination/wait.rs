@@ -8,7 +8,7 @@ use fluxmq_protocol::ErrorCode;
 use tokio::sync::oneshot;
 
 use crate::error::coordinator_code;
-use crate::partitions::partition::Partition;
+use crate::partitions::partition::{CommitState, Partition};
 use crate::partitions::waiters::CommitWait;
 
 /// What a turn says, and what has to be durable before it is told.
@@ -25,22 +25,15 @@ pub struct Answered<T> {
 pub struct DurableAt {
     partition: Arc<Partition>,
     end_offset: i64,
-    /// None: until a sync has come, or the partition has failed or gone.
-    deadline: Option<Instant>,
+    deadline: Instant,
 }
 
 impl DurableAt {
     pub(super) fn new(partition: Arc<Partition>, end_offset: i64, timeout: Duration) -> Self {
-        DurableAt { partition, end_offset, deadline: Some(Instant::now() + timeout) }
+        DurableAt { partition, end_offset, deadline: Instant::now() + timeout }
     }
 
-    /// The same end, for as long as it takes. A sync always ends, if need be in a failure.
-    pub(super) fn without_deadline(self) -> Self {
-        DurableAt { deadline: None, ..self }
-    }
-
-    /// Waits for the sync: of a request's records until `offsets.commit.timeout.ms` after the turn. Nothing depends on
-    /// its being polled.
+    /// Waits for the sync, until `offsets.commit.timeout.ms` after the turn. Nothing depends on its being polled.
     ///
     /// # Errors
     /// The code to answer with in place of what the turn says.
@@ -49,14 +42,26 @@ impl DurableAt {
         wait.watch(&self.partition, self.end_offset);
         if !wait.is_empty() {
             // The outcome is told by where the partition stands, whether it was a sync, a failure or the clock.
-            match self.deadline {
-                Some(deadline) => drop(tokio::time::timeout_at(deadline.into(), wait.done()).await),
-                None => wait.done().await,
-            }
+            let _ = tokio::time::timeout_at(self.deadline.into(), wait.done()).await;
         }
         match ErrorCode::from(self.partition.commit_state(self.end_offset)) {
             ErrorCode::None => Ok(()),
             code => Err(coordinator_code(code)),
+        }
+    }
+
+    /// Waits for the sync however long it takes, and says how that ended: not with [`CommitState::Pending`].
+    pub(super) async fn settled(self) -> CommitState {
+        loop {
+            let mut wait = CommitWait::new();
+            wait.watch(&self.partition, self.end_offset);
+            if !wait.is_empty() {
+                wait.done().await;
+            }
+            match self.partition.commit_state(self.end_offset) {
+                CommitState::Pending => {}
+                settled => return settled,
+            }
         }
     }
 }

@@ -59,7 +59,7 @@ pub fn render(broker: &Broker) -> String {
         if broker.partitions.is_offline() { 1.0 } else { 0.0 },
     );
     let groups = &broker.groups;
-    page.gauge("fluxmq_groups", "Groups, of either protocol.", groups.group_count() as f64);
+    page.gauge("fluxmq_groups", "Groups, of either protocol.", groups.count() as f64);
     page.counter("fluxmq_group_turns_total", "Turns of the group coordinator.", load(&groups.stats.turns));
     page.counter(
         "fluxmq_group_turn_nanoseconds_total",
