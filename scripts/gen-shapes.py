@@ -40,6 +40,7 @@ REQUESTS = [
     "AddOffsetsToTxn",
     "EndTxn",
     "WriteTxnMarkers",
+    "TxnOffsetCommit",
     "DescribeConfigs",
     "AlterConfigs",
     "DescribeLogDirs",

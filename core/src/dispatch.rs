@@ -220,6 +220,14 @@ const ROWS: &[Api] = &[
         exercised_by: "kafka-transactions --abort; core/tests/served_apis.rs",
     },
     Api {
+        key: ApiKey::TxnOffsetCommit,
+        min_version: 0,
+        max_version: 5,
+        advertised_min_version: 0,
+        handler: handlers::txn_offset_commit::handle,
+        exercised_by: "transactional producers of kafka-clients 2.1 to 4.4 and librdkafka; every version in core/tests/served_apis.rs",
+    },
+    Api {
         key: ApiKey::DescribeConfigs,
         min_version: 1,
         max_version: 4,

@@ -7,7 +7,7 @@
 mod common;
 
 use common::raw::RawClient;
-use common::{classic_apis, offset_apis, transaction_apis};
+use common::{classic_apis, offset_apis, offsets_in_transactions, transaction_apis};
 use fluxmq::config::BrokerConfig;
 use fluxmq::dispatch::TABLE;
 use fluxmq::server::{self, BrokerHandle};
@@ -89,6 +89,7 @@ impl Fixture {
             | ApiKey::ListGroups
             | ApiKey::DeleteGroups
             | ApiKey::OffsetDelete => offset_apis::ask(&mut self.client, key, version),
+            ApiKey::TxnOffsetCommit => offsets_in_transactions::ask(&mut self.client, version),
             ApiKey::JoinGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::SyncGroup => {
                 classic_apis::ask(&mut self.client, key, version);
             }

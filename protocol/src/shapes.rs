@@ -71,6 +71,9 @@ pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
         ApiKey::WriteTxnMarkers => {
             Some(Shape { versions: span(1, 2), flexible: from(1), fields: WRITE_TXN_MARKERS_REQUEST })
         }
+        ApiKey::TxnOffsetCommit => {
+            Some(Shape { versions: span(0, 5), flexible: from(3), fields: TXN_OFFSET_COMMIT_REQUEST })
+        }
         ApiKey::DescribeConfigs => {
             Some(Shape { versions: span(1, 4), flexible: from(4), fields: DESCRIBE_CONFIGS_REQUEST })
         }
@@ -527,6 +530,41 @@ static WRITE_TXN_MARKERS_REQUEST: &[Field] = &[field(
     Array { element: &Struct(WRITE_TXN_MARKERS_REQUEST_WRITABLE_TXN_MARKER), element_memory_bytes: 64 },
     from(0),
 )];
+
+static TXN_OFFSET_COMMIT_REQUEST_TXN_OFFSET_COMMIT_REQUEST_PARTITION: &[Field] = &[
+    field(Fixed(4), from(0)),
+    field(Fixed(8), from(0)),
+    field(Fixed(4), from(2)),
+    field(String, from(0)).nullable(from(0)),
+];
+
+static TXN_OFFSET_COMMIT_REQUEST_TXN_OFFSET_COMMIT_REQUEST_TOPIC: &[Field] = &[
+    field(String, from(0)),
+    field(
+        Array {
+            element: &Struct(TXN_OFFSET_COMMIT_REQUEST_TXN_OFFSET_COMMIT_REQUEST_PARTITION),
+            element_memory_bytes: 72,
+        },
+        from(0),
+    ),
+];
+
+static TXN_OFFSET_COMMIT_REQUEST: &[Field] = &[
+    field(String, from(0)),
+    field(String, from(0)),
+    field(Fixed(8), from(0)),
+    field(Fixed(2), from(0)),
+    field(Fixed(4), from(3)),
+    field(String, from(3)),
+    field(String, from(3)).nullable(from(3)),
+    field(
+        Array {
+            element: &Struct(TXN_OFFSET_COMMIT_REQUEST_TXN_OFFSET_COMMIT_REQUEST_TOPIC),
+            element_memory_bytes: 80,
+        },
+        from(0),
+    ),
+];
 
 static DESCRIBE_CONFIGS_REQUEST_DESCRIBE_CONFIGS_RESOURCE: &[Field] = &[
     field(Fixed(1), from(0)),

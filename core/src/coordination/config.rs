@@ -124,6 +124,11 @@ pub fn transaction_machine_config(config: &BrokerConfig) -> TransactionCoordinat
     }
 }
 
+/// `transaction.partition.verification.enable`
+pub(super) fn verifies_transactions(config: &BrokerConfig) -> bool {
+    text(config, "transaction.partition.verification.enable").eq_ignore_ascii_case("true")
+}
+
 /// The text of a key of the broker's table.
 fn text(config: &BrokerConfig, name: &str) -> String {
     let key = broker_keys().get(name).unwrap_or_else(|| panic!("{name} is a key of the table"));
@@ -175,6 +180,7 @@ mod tests {
             ("offsets.retention.minutes", "2"),
             ("offsets.topic.compression.codec", "4"),
             ("message.max.bytes", "5000"),
+            ("transaction.partition.verification.enable", "false"),
         ]);
         let machine = machine_config(&set);
         assert_eq!(machine.consumer_assignors, [Assignor::Range, Assignor::Uniform]);
@@ -182,5 +188,6 @@ mod tests {
         assert!(!machine.consumer_groups_enabled);
         assert_eq!((machine.offsets_retention_ms, machine.max_record_bytes), (120_000, 5_000));
         assert_eq!(CoordinationConfig::of_groups(&set).codec, Codec::Zstd);
+        assert!(verifies_transactions(&config(&[])) && !verifies_transactions(&set));
     }
 }

@@ -21,6 +21,8 @@ use crate::partitions::partition::Partition;
 pub struct Groups {
     pub(super) config: Arc<GroupCoordinatorConfig>,
     overrides: GroupOverrides,
+    /// `transaction.partition.verification.enable`
+    pub(super) verifies_transactions: bool,
 }
 
 impl Groups {
@@ -28,6 +30,7 @@ impl Groups {
         Groups {
             config: Arc::new(config::machine_config(config)),
             overrides: GroupOverrides::new(Arc::clone(metadata), config),
+            verifies_transactions: config::verifies_transactions(config),
         }
     }
 }
@@ -73,6 +76,14 @@ impl Machine for Groups {
         shard.replay(now, record);
     }
 
+    fn replay_transactional(shard: &mut GroupShard, now: Now, producer_id: i64, record: GroupRecord) {
+        shard.replay_transactional(now, producer_id, record);
+    }
+
+    fn replay_end_transaction_marker(shard: &mut GroupShard, producer_id: i64, commit: bool) {
+        shard.replay_end_transaction_marker(producer_id, commit);
+    }
+
     fn encode(record: &GroupRecord) -> Result<(Bytes, Option<Bytes>), TooLong> {
         record.encode()
     }
@@ -94,8 +105,10 @@ impl Machine for Groups {
             let topics = ImageTopics(image);
             let mut turn = Turn::new(now, &topics, &driver.machine.overrides);
             let value = work(&mut turn);
-            let Turn { records, replies, all_in_records, .. } = turn;
-            (value, Left { records, replies, all_in_records, effects: () })
+            let Turn { records, transaction, replies, all_in_records, .. } = turn;
+            // As in Kafka, who names no producer commits without a transaction. A coordinator that was asked has refused.
+            let transaction = transaction.filter(|producer| producer.id >= 0);
+            (value, Left { records, transaction, replies, all_in_records, effects: () })
         })
     }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fluxmq_storage::batch::{self, BatchHeader};
+use fluxmq_coordinator::Now;
+use fluxmq_storage::batch::{self, BatchHeader, ControlMarker, Record};
 use fluxmq_storage::log::ReadError;
+use fluxmq_storage::producer_state::VerificationGuard;
 use parking_lot::Mutex;
 use thiserror::Error;
 
@@ -206,29 +208,16 @@ impl<M: Machine> Coordinator<M> {
             rest = after;
             let damaged = |reason: String| LoadError::Batch { offset, reason };
             let header = batch::verify_stored(bytes).map_err(|error| damaged(error.to_string()))?;
-            if header.is_control() || header.is_transactional() {
-                // Offsets that a transaction committed, and its marker: Kafka has left them, there are none of ours.
-                tracing::warn!(partition = %partition.name(), offset, "a batch of a transaction is passed over");
-            } else {
-                let opened =
-                    batch::open(bytes, MAX_DECOMPRESSED_BYTES).map_err(|error| damaged(error.to_string()))?;
-                for record in opened.records() {
-                    let record = record.map_err(|error| damaged(error.to_string()))?;
-                    if record.offset < from_offset {
-                        continue;
-                    }
-                    let bad = |reason: String| LoadError::Record { offset: record.offset, reason };
-                    let key = record.key.ok_or_else(|| bad("it has no key".to_owned()))?;
-                    match M::decode(key, record.value) {
-                        Ok(record) => M::replay(shard, now, record),
-                        // As Kafka: left over by another version, or by groups of another kind.
-                        Err(Undecoded::Unknown(what)) => {
-                            tracing::warn!(partition = %partition.name(), "a record is passed over: {what}");
-                        }
-                        Err(Undecoded::Damaged(what)) => return Err(bad(what)),
-                    }
-                    replayed += 1;
+            let opened =
+                batch::open(bytes, MAX_DECOMPRESSED_BYTES).map_err(|error| damaged(error.to_string()))?;
+            for record in opened.records() {
+                let record = record.map_err(|error| damaged(error.to_string()))?;
+                if record.offset < from_offset {
+                    continue;
                 }
+                let replay = replay_record::<M>(shard, now, &header, &record, partition);
+                replay.map_err(|reason| LoadError::Record { offset: record.offset, reason })?;
+                replayed += 1;
             }
             offset = header.next_offset();
         }
@@ -246,7 +235,9 @@ impl<M: Machine> Coordinator<M> {
             return;
         }
         let active = Box::new(Active { shard, waiters: std::collections::HashMap::new() });
-        match self.run_active(slot, &mut inner, active, |shard, turn| M::loaded(shard, turn)) {
+        match self.run_active(slot, &mut inner, active, VerificationGuard::NONE, |shard, turn| {
+            M::loaded(shard, turn);
+        }) {
             Ok(ran) => {
                 drop(inner);
                 self.alarm.note(slot.deadline());
@@ -277,6 +268,39 @@ impl<M: Machine> Load<M> {
             tracing::info!("loading {}: {done} of {total} partitions, {records} records", M::WHAT);
         }
     }
+}
+
+/// Replays a record of a batch: as what it says, as what counts once its transaction ends, or as the end of one.
+///
+/// # Errors
+/// It isn't what its key says, and why.
+fn replay_record<M: Machine>(
+    shard: &mut M::Shard,
+    now: Now,
+    batch: &BatchHeader,
+    record: &Record<'_>,
+    partition: &Partition,
+) -> Result<(), String> {
+    if batch.is_control() {
+        // Control records of other kinds are for the log alone.
+        if let Some(marker) = ControlMarker::of_record(record) {
+            M::replay_end_transaction_marker(shard, batch.producer_id, marker.is_commit);
+        }
+        return Ok(());
+    }
+    let key = record.key.ok_or("it has no key")?;
+    match M::decode(key, record.value) {
+        Ok(record) if batch.is_transactional() => {
+            M::replay_transactional(shard, now, batch.producer_id, record);
+        }
+        Ok(record) => M::replay(shard, now, record),
+        // As Kafka: left over by another version, or by groups of another kind.
+        Err(Undecoded::Unknown(what)) => {
+            tracing::warn!(partition = %partition.name(), "a record is passed over: {what}");
+        }
+        Err(Undecoded::Damaged(what)) => return Err(what),
+    }
+    Ok(())
 }
 
 /// The size of the batch at the start of `bytes`, if all of it is there.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fluxmq_coordinator::{Now, Reply, Token};
+use fluxmq_coordinator::{Now, Producer, Reply, Token};
 use fluxmq_protocol::group_records::TooLong;
 
 use super::Coordinator;
@@ -43,6 +43,10 @@ pub trait Machine: Send + Sync + Sized + 'static {
     fn fire_next(shard: &mut Self::Shard, turn: &mut Self::Turn<'_>);
     /// Does what a record says.
     fn replay(shard: &mut Self::Shard, now: Now, record: Self::Record);
+    /// Does what a record says that belongs to a producer's transaction.
+    fn replay_transactional(shard: &mut Self::Shard, now: Now, producer_id: i64, record: Self::Record);
+    /// Does what the marker says that ends a producer's transaction.
+    fn replay_end_transaction_marker(shard: &mut Self::Shard, producer_id: i64, commit: bool);
 
     /// The bytes of a record's key and value.
     ///
@@ -77,6 +81,8 @@ pub trait Machine: Send + Sync + Sized + 'static {
 pub struct Left<M: Machine> {
     /// To be appended, all or none, and replayed.
     pub(super) records: Vec<M::Record>,
+    /// Whose transaction the records belong to.
+    pub(super) transaction: Option<Producer>,
     /// Answers to requests of this turn and of earlier ones.
     pub(super) replies: Vec<(Token, Reply)>,
     /// Whether all that the turn does is in `records`.

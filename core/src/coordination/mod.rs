@@ -9,7 +9,8 @@
 //!
 //! - [`Coordinator::turn`] for a request of one id that is answered in its own turn,
 //! - [`GroupCoordinator::exchange`] for JoinGroup and SyncGroup, whose answer may come from a later turn,
-//! - [`Coordinator::shard_of`] and [`Coordinator::turn_at`] where a request names many, or all.
+//! - [`Coordinator::shard_of`] and [`Coordinator::turn_at`] where a request names many, or all,
+//! - [`GroupCoordinator::turn_in_transaction`] for offsets that a producer's transaction commits.
 //!
 //! They run on the network thread that read the request. What they give back says what the answer has to wait for:
 //! see [`wait`]. Errors are the codes to answer with.
@@ -19,6 +20,7 @@ mod groups;
 mod internal_topic;
 mod load;
 pub mod machine;
+mod offsets_transactions;
 mod settings;
 mod shards;
 #[cfg(test)]
@@ -176,6 +178,13 @@ impl GroupCoordinator {
     #[must_use]
     pub fn serves_consumer_groups(&self) -> bool {
         self.machine.config.consumer_groups_enabled && self.metadata.features().level(Feature::Group) > 0
+    }
+
+    /// Whether the coordinator of transactions is asked before a transaction commits its first offsets to a partition:
+    /// `transaction.partition.verification.enable`.
+    #[must_use]
+    pub fn verifies_transactions(&self) -> bool {
+        self.machine.verifies_transactions
     }
 
     /// Tells the shards that topics were deleted: what is committed for them goes. A load that is under way keeps it, as

@@ -1,5 +1,6 @@
 //! The driver on a data directory of its own, with commits of offsets, and with turns that a test makes up.
 
+mod offsets_transactions;
 mod storm;
 
 use std::panic::AssertUnwindSafe;
@@ -103,6 +104,7 @@ impl Fixture {
         Ok(answered.durable)
     }
 
+    /// What counts as committed, whatever open transactions have committed.
     fn committed(&self, group: &str) -> Result<Option<i64>, ErrorCode> {
         let request = OffsetFetchRequestGroup::default().with_group_id(id(group)).with_topics(None);
         let answered = self.groups.turn(group, |shard, _| shard.offset_fetch(&request, false))?;
@@ -367,11 +369,6 @@ fn a_record_that_cannot_be_read_takes_its_shard_out_and_no_other() {
     fixture.append(1, b"\x00\x01\x7f\xffcut short", None);
     // Of a type that is not known: passed over, as in Kafka.
     fixture.append(2, b"\x03\xe8whatever", Some(b""));
-    // Of a transaction: what it says is not looked at.
-    let batch =
-        BatchBuilder::new().producer(1, 0, 0).transactional().record(NOW_MS, Some(b"cut"), None).build();
-    let topic = Arc::clone(fixture.metadata.topics().by_name(OFFSETS_TOPIC).unwrap());
-    topic.partition(2).unwrap().append(&batch, Acks::Leader, NOW_MS).unwrap();
     fixture.close();
     let fixture = Fixture::open(dir.path());
     assert_eq!(fixture.committed("a"), Err(ErrorCode::NotCoordinator));

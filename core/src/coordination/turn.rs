@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use fluxmq_coordinator::{GroupShard, Now, Reply, Token, Turn};
+use fluxmq_coordinator::{GroupShard, Now, Producer, Reply, Token, Turn};
 use fluxmq_protocol::ErrorCode;
 use fluxmq_protocol::group_records::TooLong;
-use fluxmq_storage::batch::{self, BatchBuilder, BatchError, BatchRules, CheckedBatch, CompressionRule};
+use fluxmq_storage::batch::{
+    self, BatchBuilder, BatchError, BatchRules, CheckedBatch, CompressionRule, NO_SEQUENCE,
+};
 use fluxmq_storage::codec::Codec;
+use fluxmq_storage::log;
+use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext, VerificationGuard};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -18,7 +22,7 @@ use super::wait::{Answered, Exchange};
 use super::{Coordinator, GroupCoordinator};
 use crate::error::coordinator_code;
 use crate::partitions::high_watermark::Acks;
-use crate::partitions::partition::{AppendError, EndTransaction};
+use crate::partitions::partition::AppendError;
 
 /// Bytes to begin a batch with: a commit of a few partitions.
 const BATCH_CAPACITY_BYTES: usize = 512;
@@ -61,22 +65,26 @@ impl GroupCoordinator {
         let shards = self.current()?;
         let token = Token(self.next_token.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = oneshot::channel();
-        self.run(&shards, shards.of_id(group_id), Some((token, sender)), |shard, turn| {
+        let waiter = Some((token, sender));
+        self.run(&shards, shards.of_id(group_id), waiter, VerificationGuard::NONE, |shard, turn| {
             work(shard, turn, token);
         })?;
         Ok(Exchange::new(receiver))
     }
 
-    /// Appends the marker that ends a producer's transaction to the shard's log, and has the shard replay it.
+    /// Runs a turn of the group's shard whose records belong to a producer's transaction: the log takes them under the
+    /// guard that [`begin_verification`](Self::begin_verification) gave.
     ///
     /// # Errors
-    /// The code for WriteTxnMarkers: nothing was appended.
-    pub fn append_marker(
+    /// As for [`turn`](Self::turn), and what the log has against the producer.
+    pub fn turn_in_transaction<T>(
         self: &Arc<Self>,
-        _index: usize,
-        _end: &EndTransaction,
-    ) -> Result<Answered<()>, ErrorCode> {
-        Err(ErrorCode::NotCoordinator)
+        group_id: &str,
+        guard: VerificationGuard,
+        work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
+    ) -> Result<Answered<T>, ErrorCode> {
+        let shards = self.current()?;
+        self.run(&shards, shards.of_id(group_id), None, guard, work)
     }
 }
 
@@ -113,7 +121,7 @@ impl<M: Machine> Coordinator<M> {
         index: usize,
         work: impl FnOnce(&mut M::Shard, &mut M::Turn<'_>) -> T,
     ) -> Result<Answered<T>, ErrorCode> {
-        self.run(shards, index, None, work)
+        self.run(shards, index, None, VerificationGuard::NONE, work)
     }
 
     fn run<T>(
@@ -121,6 +129,7 @@ impl<M: Machine> Coordinator<M> {
         shards: &Arc<Shards<M>>,
         index: usize,
         waiter: Option<(Token, oneshot::Sender<Answered<Reply>>)>,
+        guard: VerificationGuard,
         work: impl FnOnce(&mut M::Shard, &mut M::Turn<'_>) -> T,
     ) -> Result<Answered<T>, ErrorCode> {
         let slot = shards.slot(index).ok_or(ErrorCode::NotCoordinator)?;
@@ -153,7 +162,7 @@ impl<M: Machine> Coordinator<M> {
             }
         };
         active.waiters.extend(waiter);
-        match self.run_active(slot, &mut inner, active, work) {
+        match self.run_active(slot, &mut inner, active, guard, work) {
             Ok(ran) => {
                 drop(inner);
                 self.alarm.note(slot.deadline());
@@ -178,16 +187,22 @@ impl<M: Machine> Coordinator<M> {
         slot: &Slot<M>,
         inner: &mut Inner<M>,
         mut active: Box<Active<M>>,
+        guard: VerificationGuard,
         work: impl FnOnce(&mut M::Shard, &mut M::Turn<'_>) -> T,
     ) -> Result<Ran<M, T>, TurnError> {
         let began = Instant::now();
         let now = self.now();
         let (value, left) =
             M::in_turn(self, &slot.partition, now, |turn: &mut M::Turn<'_>| work(&mut active.shard, turn));
-        let Left { records, replies, all_in_records, effects } = left;
+        let Left { records, transaction, replies, all_in_records, effects } = left;
         if !records.is_empty() {
-            let appended = encode::<M>(&records, now.wall_ms, self.config.codec)
-                .and_then(|batch| Ok(slot.partition.append(&batch, Acks::All, now.wall_ms)?));
+            let context = TransactionContext { guard, ..TransactionContext::NONE };
+            let append = |batch: &CheckedBatch| {
+                let origin = AppendOrigin::Coordinator;
+                slot.partition.append_as(origin, batch, Acks::All, now.wall_ms, context)
+            };
+            let appended = encode::<M>(&records, transaction, now.wall_ms, self.config.codec)
+                .and_then(|batch| Ok(append(&batch)?));
             let outcome = match appended {
                 Ok(outcome) => outcome,
                 Err(error) => {
@@ -206,7 +221,10 @@ impl<M: Machine> Coordinator<M> {
             }
             self.stats.records.fetch_add(records.len() as u64, Ordering::Relaxed);
             for record in records {
-                M::replay(&mut active.shard, now, record);
+                match transaction {
+                    Some(producer) => M::replay_transactional(&mut active.shard, now, producer.id, record),
+                    None => M::replay(&mut active.shard, now, record),
+                }
             }
         }
         let durable = inner.durable(&slot.partition, self.config.commit_timeout);
@@ -240,6 +258,10 @@ impl<M: Machine> Coordinator<M> {
                 inner.state = State::Failed;
                 return coordinator_code(ErrorCode::from(error));
             }
+            // The producer's own doing. Such a turn only left records, so the shard is in its place.
+            TurnError::Append(error @ AppendError::Log(log::AppendError::Sequence(_))) => {
+                return ErrorCode::from(error);
+            }
             TurnError::Append(error) => coordinator_code(ErrorCode::from(error)),
             TurnError::Batch(_) | TurnError::Record(_) => ErrorCode::UnknownServerError,
         };
@@ -258,13 +280,17 @@ impl<M: Machine> Coordinator<M> {
     }
 }
 
-/// One batch of the records, in the codec of the topic.
+/// One batch of the records, in the codec of the topic; a transactional one if they belong to a producer's transaction.
 fn encode<M: Machine>(
     records: &[M::Record],
+    transaction: Option<Producer>,
     timestamp_ms: i64,
     codec: Codec,
 ) -> Result<CheckedBatch, TurnError> {
     let mut builder = BatchBuilder::with_capacity(BATCH_CAPACITY_BYTES);
+    if let Some(Producer { id, epoch }) = transaction {
+        builder = builder.producer(id, epoch, NO_SEQUENCE).transactional();
+    }
     for record in records {
         let (key, value) = M::encode(record)?;
         builder.push(timestamp_ms, Some(&key), value.as_deref(), &[]);

@@ -44,5 +44,6 @@ pub mod produce;
 mod replica_assignment;
 pub mod sync_group;
 mod transaction_request;
+pub mod txn_offset_commit;
 pub mod update_features;
 pub mod write_txn_markers;

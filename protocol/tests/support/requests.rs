@@ -61,6 +61,7 @@ requests! {
     AddOffsetsToTxn AddOffsetsToTxnRequest,
     EndTxn EndTxnRequest,
     WriteTxnMarkers WriteTxnMarkersRequest,
+    TxnOffsetCommit TxnOffsetCommitRequest,
     DescribeConfigs DescribeConfigsRequest,
     AlterConfigs AlterConfigsRequest,
     DescribeLogDirs DescribeLogDirsRequest,

@@ -33,6 +33,7 @@ impl GroupShard {
         requester: &Requester,
         request: &TxnOffsetCommitRequest,
     ) -> TxnOffsetCommitResponse {
+        turn.all_in_records = true;
         match self.checked_txn_commit(turn, requester, request) {
             Ok(()) => answer(request, |partition| self.metadata_error(partition.committed_metadata.as_ref())),
             // Transactional producers know nothing of epochs of members.

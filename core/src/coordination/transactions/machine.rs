@@ -117,6 +117,13 @@ impl Machine for Transactions {
         shard.replay(now, record);
     }
 
+    /// There are none: what Kafka has left is taken as it says, whoever wrote it.
+    fn replay_transactional(shard: &mut TransactionShard, now: Now, _: i64, record: TransactionRecord) {
+        shard.replay(now, record);
+    }
+
+    fn replay_end_transaction_marker(_: &mut TransactionShard, _: i64, _: bool) {}
+
     fn encode(record: &TransactionRecord) -> Result<(Bytes, Option<Bytes>), TooLong> {
         record.encode()
     }
@@ -143,7 +150,9 @@ impl Machine for Transactions {
         if producer_ids.used_up.get() {
             driver.reserve_producer_ids();
         }
-        (value, Left { records, replies: Vec::new(), all_in_records: false, effects: markers })
+        let left =
+            Left { records, transaction: None, replies: Vec::new(), all_in_records: false, effects: markers };
+        (value, left)
     }
 
     fn carry_out(
