@@ -44,6 +44,7 @@ REQUESTS = [
     "IncrementalAlterConfigs",
     "OffsetDelete",
     "DescribeCluster",
+    "DescribeProducers",
     "ConsumerGroupHeartbeat",
     "ConsumerGroupDescribe",
     "DescribeTopicPartitions",

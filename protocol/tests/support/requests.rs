@@ -65,6 +65,7 @@ requests! {
     IncrementalAlterConfigs IncrementalAlterConfigsRequest,
     OffsetDelete OffsetDeleteRequest,
     DescribeCluster DescribeClusterRequest,
+    DescribeProducers DescribeProducersRequest,
     ConsumerGroupHeartbeat ConsumerGroupHeartbeatRequest,
     ConsumerGroupDescribe ConsumerGroupDescribeRequest,
     DescribeTopicPartitions DescribeTopicPartitionsRequest,
