@@ -278,7 +278,7 @@ fn an_open_transaction_is_written_on_without_the_coordinator() {
     let outside = produce(&mut client, 12, &topic, None, &[&outside]);
     assert_eq!(codes(&outside), [ErrorCode::InvalidTxnState]);
     end(partition, 7, true);
-    // Sent again before the marker was known of: the log has it.
+    // Sent again after the marker: as in Kafka the coordinator is asked first, though the log has it.
     let again = produce(&mut client, 11, &topic, Some("id"), &[&transactional(7, 0, 4, 10)]);
     assert_eq!(codes(&again), [ErrorCode::NotEnoughReplicas]);
 }
