@@ -50,6 +50,7 @@ REQUESTS = [
     "OffsetDelete",
     "UpdateFeatures",
     "DescribeCluster",
+    "DescribeProducers",
     "DescribeTransactions",
     "ListTransactions",
     "ConsumerGroupHeartbeat",

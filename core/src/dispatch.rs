@@ -300,6 +300,14 @@ const ROWS: &[Api] = &[
         exercised_by: "Java and librdkafka admin clients, kafka-cluster; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
+        key: ApiKey::DescribeProducers,
+        min_version: 0,
+        max_version: 0,
+        advertised_min_version: 0,
+        handler: handlers::describe_producers::handle,
+        exercised_by: "Java admin client, kafka-transactions; core/tests/served_apis.rs",
+    },
+    Api {
         key: ApiKey::DescribeTransactions,
         min_version: 0,
         max_version: 0,

@@ -149,7 +149,8 @@ pub fn code_of_batch_error(error: &BatchError) -> ErrorCode {
     }
 }
 
-fn code_of_sequence_error(error: &SequenceError) -> ErrorCode {
+/// The code for a batch that its producer may not append.
+pub fn code_of_sequence_error(error: &SequenceError) -> ErrorCode {
     match error {
         SequenceError::InvalidProducerEpoch { .. } | SequenceError::MarkerEpochNotAbove { .. } => {
             ErrorCode::InvalidProducerEpoch

@@ -17,6 +17,7 @@ use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use fluxmq_protocol::messages::delete_topics_request::DeleteTopicState;
 use fluxmq_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use fluxmq_protocol::messages::describe_producers_request::TopicRequest;
 use fluxmq_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use fluxmq_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use fluxmq_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -29,7 +30,7 @@ use fluxmq_protocol::messages::{
     AlterConfigsRequest, ApiKey, ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest,
     ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
     DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, GroupId,
+    DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, GroupId,
     IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
     OffsetForLeaderEpochRequest, ProduceRequest, TopicName, alter_configs_request,
 };
@@ -112,6 +113,7 @@ impl Fixture {
             ApiKey::CreatePartitions => self.create_partitions(version),
             ApiKey::IncrementalAlterConfigs => self.incremental_alter_configs(version),
             ApiKey::DescribeCluster => self.describe_cluster(version),
+            ApiKey::DescribeProducers => self.describe_producers(version),
             ApiKey::ConsumerGroupHeartbeat => self.consumer_group_heartbeat(version),
             ApiKey::ConsumerGroupDescribe => self.consumer_group_describe(version),
             ApiKey::DescribeTopicPartitions => self.describe_topic_partitions(version),
@@ -443,6 +445,20 @@ impl Fixture {
         let response = self.client.call(version, &DescribeClusterRequest::default());
         assert_eq!((response.error_code, response.brokers.len(), response.endpoint_type), (0, 1, 1));
         assert_eq!(response.cluster_id.len(), 22);
+    }
+
+    fn describe_producers(&mut self, version: i16) {
+        let topic = TopicRequest::default().with_name(t()).with_partition_indexes(vec![0, 9]);
+        let request = DescribeProducersRequest::default().with_topics(vec![topic]);
+        let response = self.client.call(version, &request);
+        let partitions = &response.topics[0].partitions;
+        let found: Vec<_> = partitions
+            .iter()
+            .map(|partition| {
+                (partition.partition_index, partition.error_code, partition.active_producers.len())
+            })
+            .collect();
+        assert_eq!(found, [(0, 0, 0), (9, 3, 0)], "v{version}");
     }
 
     fn describe_topic_partitions(&mut self, version: i16) {

@@ -101,6 +101,9 @@ pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
         ApiKey::DescribeCluster => {
             Some(Shape { versions: span(0, 2), flexible: from(0), fields: DESCRIBE_CLUSTER_REQUEST })
         }
+        ApiKey::DescribeProducers => {
+            Some(Shape { versions: span(0, 0), flexible: from(0), fields: DESCRIBE_PRODUCERS_REQUEST })
+        }
         ApiKey::DescribeTransactions => {
             Some(Shape { versions: span(0, 0), flexible: from(0), fields: DESCRIBE_TRANSACTIONS_REQUEST })
         }
@@ -712,6 +715,14 @@ static UPDATE_FEATURES_REQUEST: &[Field] = &[
 
 static DESCRIBE_CLUSTER_REQUEST: &[Field] =
     &[field(Fixed(1), from(0)), field(Fixed(1), from(1)), field(Fixed(1), from(2))];
+
+static DESCRIBE_PRODUCERS_REQUEST_TOPIC_REQUEST: &[Field] =
+    &[field(String, from(0)), field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(0))];
+
+static DESCRIBE_PRODUCERS_REQUEST: &[Field] = &[field(
+    Array { element: &Struct(DESCRIBE_PRODUCERS_REQUEST_TOPIC_REQUEST), element_memory_bytes: 80 },
+    from(0),
+)];
 
 static DESCRIBE_TRANSACTIONS_REQUEST: &[Field] =
     &[field(Array { element: &String, element_memory_bytes: 32 }, from(0))];

@@ -18,11 +18,12 @@ use bytes::Bytes;
 use fluxmq_protocol::fetch_response::{FetchBody, FetchPartition, FetchTopic, Records, encode_fetch};
 use fluxmq_protocol::messages::fetch_request::ForgottenTopic;
 use fluxmq_protocol::messages::fetch_response::{
-    EpochEndOffset, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use fluxmq_protocol::messages::{FetchRequest, TopicName};
 use fluxmq_protocol::{ErrorCode, StrBytes};
 use fluxmq_storage::slice::Slice;
+use fluxmq_storage::txn_index;
 use uuid::Uuid;
 
 use super::fetch_planner::{self, Isolation, Limits, Plan, Planned};
@@ -154,8 +155,12 @@ impl Fetch {
             let missing_bytes = i64::from(self.min_bytes) - i64::try_from(plan.bytes).unwrap_or(i64::MAX);
             let mut wait = FetchWait::new(missing_bytes);
             for ((_, partition), planned) in self.targets.iter().zip(&plan.partitions) {
-                if let Some(seen) = planned.seen {
-                    wait.watch(partition, seen);
+                match planned.seen {
+                    Some(seen) if self.limits.isolation == Isolation::LastStableOffset => {
+                        wait.watch_committed(partition, seen);
+                    }
+                    Some(seen) => wait.watch(partition, seen),
+                    None => {}
                 }
             }
             let mut ready = pin!(wait.ready());
@@ -240,11 +245,10 @@ impl Fetch {
         // Kafka sends a list, though an empty one, wherever it has looked for aborted transactions, and where it has
         // not even found the partition.
         let unknown = matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId);
-        if unknown || (self.limits.isolation == Isolation::LastStableOffset && planned.seen.is_some()) {
-            data.aborted_transactions = Some(Vec::new());
-        } else {
-            data.aborted_transactions = None;
-        }
+        data.aborted_transactions = match &planned.aborted_transactions {
+            Some(aborted) => Some(aborted.iter().map(of_aborted).collect()),
+            None => unknown.then(Vec::new),
+        };
         if let Some((epoch, end_offset)) = planned.diverging_epoch {
             data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);
         }
@@ -277,6 +281,12 @@ impl Fetch {
             .with_port(i32::from(listener.advertised_port))
             .with_rack(rack.map(StrBytes::from_string))
     }
+}
+
+fn of_aborted(transaction: &txn_index::AbortedTransaction) -> AbortedTransaction {
+    AbortedTransaction::default()
+        .with_producer_id(transaction.producer_id.into())
+        .with_first_offset(transaction.first_offset)
 }
 
 /// About how many records an answer holds, for metrics: its share of the bytes up to what is seen of the segment, or of

@@ -19,7 +19,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::flusher::{FlushState, Flusher};
-use super::high_watermark::{Acks, Advance, Marks, Visibility, visibility};
+use super::high_watermark::{Acks, Advance, Marks, Visibility, advance, visibility};
 use super::rounds::LastAsked;
 use super::waiters::{CommitQueue, CommitSignal, FetchWaiter};
 use super::write_mode::WriteModeSwitch;
@@ -128,6 +128,8 @@ struct State {
     dirty_since_ms: Option<i64>,
     commits: CommitQueue,
     fetches: Vec<Arc<FetchWaiter>>,
+    /// Fetches under read_committed, and the last stable offset that each has counted up to.
+    committed_fetches: Vec<(Arc<FetchWaiter>, LogOffsetMetadata)>,
 }
 
 /// One partition of a topic.
@@ -172,6 +174,7 @@ impl Partition {
                 dirty_since_ms: None,
                 commits: CommitQueue::default(),
                 fetches: Vec::new(),
+                committed_fetches: Vec::new(),
             }),
             flush_state: FlushState::default(),
             sync_linger_ms: AtomicU32::new(0),
@@ -236,10 +239,27 @@ impl Partition {
         self.state.lock().marks.high_watermark()
     }
 
-    /// The offset up to which no transaction is open. Without transactions: the high watermark.
+    /// The offset up to which every transaction is decided, with its place in the log. Without transactions: the high
+    /// watermark.
     #[must_use]
     pub fn last_stable_offset(&self) -> LogOffsetMetadata {
-        self.high_watermark()
+        self.high_watermark_and_last_stable_offset().1
+    }
+
+    /// Both of one moment.
+    #[must_use]
+    pub fn high_watermark_and_last_stable_offset(&self) -> (LogOffsetMetadata, LogOffsetMetadata) {
+        let marks = self.state.lock().marks;
+        (marks.high_watermark(), self.last_stable_offset_at(&marks))
+    }
+
+    /// A transaction is decided once its marker can't be lost any more, as far as the policy promises that of anything.
+    fn last_stable_offset_at(&self, marks: &Marks) -> LogOffsetMetadata {
+        let high_watermark = marks.high_watermark();
+        match self.log.first_unstable_offset(marks.markers_final_below(self.policy)) {
+            Some(unstable) if unstable.offset < high_watermark.offset => unstable,
+            _ => high_watermark,
+        }
     }
 
     /// The first offset that may be read.
@@ -352,6 +372,7 @@ impl Partition {
                 && let Some(advance) = state.marks.appended(appended.end, visibility)
             {
                 state.arrived(advance, &mut wakers);
+                self.stable_arrived(&mut state, &mut wakers);
             }
             (visibility, end_offset <= durable_end)
         };
@@ -401,6 +422,22 @@ impl Partition {
             state.fetches.push(Arc::clone(waiter));
             state.marks.advance_since(seen)
         };
+        self.count_missed(waiter, missed);
+    }
+
+    /// As [`register_fetch_waiter`](Self::register_fetch_waiter), for moves of the last stable offset.
+    pub fn register_committed_waiter(&self, waiter: &Arc<FetchWaiter>, seen: LogOffsetMetadata) {
+        let missed = {
+            let mut state = self.state.lock();
+            let stable = self.last_stable_offset_at(&state.marks);
+            let missed = advance(seen, stable);
+            state.committed_fetches.push((Arc::clone(waiter), if missed.is_some() { stable } else { seen }));
+            missed
+        };
+        self.count_missed(waiter, missed);
+    }
+
+    fn count_missed(&self, waiter: &FetchWaiter, missed: Option<Advance>) {
         // A partition that failed or went away after the plan was made needs a new look at once.
         let waker = if self.is_offline() || self.is_deleted() {
             waiter.take_waker()
@@ -417,6 +454,10 @@ impl Partition {
         let mut state = self.state.lock();
         if let Some(at) = state.fetches.iter().position(|other| Arc::ptr_eq(other, waiter)) {
             state.fetches.swap_remove(at);
+        } else if let Some(at) =
+            state.committed_fetches.iter().position(|(other, _)| Arc::ptr_eq(other, waiter))
+        {
+            state.committed_fetches.swap_remove(at);
         }
     }
 
@@ -424,7 +465,7 @@ impl Partition {
     #[must_use]
     pub fn waiting(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.fetches.len(), state.commits.len())
+        (state.fetches.len() + state.committed_fetches.len(), state.commits.len())
     }
 
     /// Whether there is anything to wait for; if so `signal` is completed once, by a sync or a failure.
@@ -493,6 +534,22 @@ impl Partition {
         if let Some(advance) = advance {
             state.arrived(advance, wakers);
         }
+        // Also where the high watermark was there before: the sync may have covered a marker.
+        self.stable_arrived(&mut state, wakers);
+    }
+
+    /// Counts for those who wait for the last stable offset how far it moved, if there are any.
+    fn stable_arrived(&self, state: &mut State, wakers: &mut Vec<Waker>) {
+        if state.committed_fetches.is_empty() {
+            return;
+        }
+        let stable = self.last_stable_offset_at(&state.marks);
+        for (waiter, seen) in &mut state.committed_fetches {
+            if let Some(advance) = advance(*seen, stable) {
+                *seen = stable;
+                wakers.extend(waiter.arrived(advance.bytes));
+            }
+        }
     }
 
     /// As the flushers do, on the calling thread, which blocks on the disk.
@@ -531,7 +588,8 @@ impl Partition {
         {
             let mut state = self.state.lock();
             state.commits.complete_all(&mut wakers);
-            wakers.extend(state.fetches.iter().filter_map(|waiter| waiter.take_waker()));
+            let committed = state.committed_fetches.iter().map(|(waiter, _)| waiter);
+            wakers.extend(state.fetches.iter().chain(committed).filter_map(|waiter| waiter.take_waker()));
         }
         wakers.into_iter().for_each(Waker::wake);
     }

@@ -71,6 +71,7 @@ requests! {
     OffsetDelete OffsetDeleteRequest,
     UpdateFeatures UpdateFeaturesRequest,
     DescribeCluster DescribeClusterRequest,
+    DescribeProducers DescribeProducersRequest,
     DescribeTransactions DescribeTransactionsRequest,
     ListTransactions ListTransactionsRequest,
     ConsumerGroupHeartbeat ConsumerGroupHeartbeatRequest,

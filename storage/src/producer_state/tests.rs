@@ -225,8 +225,10 @@ fn a_transaction_begins_with_a_verified_batch_only() {
         let checked = states.check(&first, None, AppendOrigin::Client, verified(wrong));
         assert_eq!(checked, not_in_transaction);
     }
-    let checked = states.check(&first, None, AppendOrigin::Client, verified(guard));
-    assert_eq!(checked, Ok(SequenceCheck::New));
+    for right in [guard, VerificationGuard::UNCHECKED] {
+        let checked = states.check(&first, None, AppendOrigin::Client, verified(right));
+        assert_eq!(checked, Ok(SequenceCheck::New));
+    }
     let began = TransactionChange::Began { producer_id: 1, first_offset: 10 };
     assert_eq!(states.update(&first, None), Some(began));
     // From now on the open transaction speaks for itself.
