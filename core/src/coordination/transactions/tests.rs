@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fluxmq_protocol::messages::{EndTxnRequest, InitProducerIdRequest};
 use fluxmq_storage::batch::BatchBuilder;
-use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext};
+use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext, VerificationGuard};
 
 use super::*;
 use crate::blocking::BlockingPool;
@@ -114,8 +114,9 @@ impl Fixture {
             .transactional()
             .record(NOW_MS, None, Some(b"value"))
             .build();
-        let (origin, context) = (AppendOrigin::Coordinator, TransactionContext::NONE);
-        self.partition("t", 0).append_as(origin, &batch, Acks::All, NOW_MS, context).unwrap();
+        let context = TransactionContext { guard: VerificationGuard::UNCHECKED, ..TransactionContext::NONE };
+        let partition = self.partition("t", 0);
+        partition.append_as(AppendOrigin::Coordinator, &batch, Acks::All, NOW_MS, context).unwrap();
     }
 
     fn end(&self, id: &'static str, producer: (i64, i16), commit: bool) -> i16 {
