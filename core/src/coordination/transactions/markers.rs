@@ -76,7 +76,7 @@ impl TransactionCoordinator {
         loop {
             let next = tokio::select! {
                 Some(next) = to_end.recv() => under_way.begin(next),
-                Some(Ok(ended)) = tasks.join_next(), if !tasks.is_empty() => under_way.ended(ended),
+                Some(Ok(ended)) = tasks.join_next(), if !tasks.is_empty() => under_way.ended(&ended),
                 else => return,
             };
             let Some(ending) = next else { continue };
@@ -267,10 +267,10 @@ impl UnderWay {
     }
 
     /// What is to be begun after markers of a transaction have ended.
-    fn ended(&mut self, key: Key) -> Option<Ending> {
-        let waiting = self.ending.get_mut(&key)?.take();
+    fn ended(&mut self, key: &Key) -> Option<Ending> {
+        let waiting = self.ending.get_mut(key)?.take();
         if waiting.is_none() {
-            self.ending.remove(&key);
+            self.ending.remove(key);
         }
         waiting
     }
