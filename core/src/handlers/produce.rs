@@ -1,5 +1,6 @@
-//! Produce (key 0), v3–13. KIP-98 (idempotence, transactions), KIP-890 (verified or implicit partitions), KIP-110 (zstd from v7), KIP-467 (errors of single records, v8),
-//! KIP-951 (the leader in the answer, v10; there is one leader, so it is never filled), KIP-516 (topic ids, v13).
+//! Produce (key 0), v3–13. KIP-98 (idempotence, transactions), KIP-110 (zstd from v7), KIP-467 (errors of single
+//! records, v8), KIP-951 (the leader in the answer, v10; there is one leader, so it is never filled), KIP-890 (partitions
+//! verified, or added by the batch from v12 on), KIP-516 (topic ids, v13).
 //!
 //! Per partition: everything that can be checked is checked before the partition's lock; the appends are made in the
 //! order of the frames; only the answer waits, for a sync that covers its batches. A batch that has to be opened
