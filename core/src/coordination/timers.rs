@@ -81,7 +81,7 @@ impl<M: Machine> Coordinator<M> {
                 tracing::debug!(shard = index, %error, "a timer of {} found its shard gone", M::WHAT);
             }
             Err(_) => {
-                tracing::error!(shard = index, "a timer of {} panicked; its shard is read again", M::WHAT)
+                tracing::error!(shard = index, "a timer of {} panicked; its shard is read again", M::WHAT);
             }
         }
     }
