@@ -151,12 +151,15 @@ def test_the_log_of_the_coordinator_is_read(server, run, shell, topic):
     assert [named or numbers[int(number)] for named, number in decoded] == states, dumped[-3000:]
 
 
-def test_the_logs_and_the_index_of_aborted_transactions_are_read(server, shell, topic):
-    create_topic(server.bootstrap, topic, 1, **{"segment.bytes": str(1 << 20)})
-    made = ready(server.bootstrap, topic)
-    for round_ in range(40):
-        transaction(made, round_ % 4 == 0, topic, [b"%d " % round_ + b"x" * 1000] * 60)
-    settled(server.bootstrap, topic)
+def test_the_logs_and_the_index_of_aborted_transactions_are_read(server_in, tmp_path, shell, topic):
+    with server_in(tmp_path, **SETTINGS).start() as server:
+        create_topic(server.bootstrap, topic, 1, **{"segment.bytes": str(1 << 20)})
+        made = ready(server.bootstrap, topic)
+        for round_ in range(40):
+            transaction(made, round_ % 4 == 0, topic, [b"%d " % round_ + b"x" * 1000] * 60)
+        settled(server.bootstrap, topic)
+        # FluxMQ writes the indexes of an active segment when it is closed.
+        server.stop()
     partition = server.data_dir / f"{topic}-0"
     commits = aborts = 0
     for log in sorted(partition.glob("*.log")):
