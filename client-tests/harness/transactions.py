@@ -18,7 +18,10 @@ COMMITTED, UNCOMMITTED = "read_committed", "read_uncommitted"
 
 def producer(bootstrap: str, transactional_id: str, **config) -> Producer:
     """A producer that hasn't asked for its epoch yet."""
-    return Producer({"bootstrap.servers": bootstrap, "transactional.id": transactional_id, "linger.ms": 2, **QUIET, **config})
+    # When its last connection breaks, librdkafka otherwise forgets its brokers and keeps one of them as a group's coordinator, which it
+    # then waits for without an end before it sends offsets.
+    settings = {"metadata.recovery.strategy": "none", **QUIET, **config}
+    return Producer({"bootstrap.servers": bootstrap, "transactional.id": transactional_id, "linger.ms": 2, **settings})
 
 
 def ready(bootstrap: str, transactional_id: str, **config) -> Producer:
