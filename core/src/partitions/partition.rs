@@ -380,15 +380,29 @@ impl Partition {
         if appended.rolled {
             self.flusher.background.rolled(self);
         }
-        let commit_at = match visibility {
+        let commit_at = self.commit_at(end_offset, visibility, committed);
+        Ok(AppendOutcome { appended, commit_at })
+    }
+
+    /// The offset that the durable end has to reach before an answer may leave that rests on all that is in the log, as if
+    /// it had been appended with acks=all. None if the answer needn't wait.
+    pub fn commit_log_end(self: &Arc<Self>) -> Option<i64> {
+        let (end_offset, durable_end) = (self.log_end().offset, self.durable_end());
+        let flush_due = end_offset - durable_end >= self.config().flush_messages;
+        let visibility = visibility(self.policy, Acks::All, flush_due);
+        self.commit_at(end_offset, visibility, end_offset <= durable_end)
+    }
+
+    /// What an answer has to wait for, having asked for it.
+    fn commit_at(self: &Arc<Self>, end_offset: i64, visibility: Visibility, committed: bool) -> Option<i64> {
+        match visibility {
             Visibility::AtAppend => None,
             Visibility::WhenDurable if committed => None,
             Visibility::WhenDurable => {
                 self.flusher.request(self);
                 Some(end_offset)
             }
-        };
-        Ok(AppendOutcome { appended, commit_at })
+        }
     }
 
     fn check_appendable(&self) -> Result<(), AppendError> {

@@ -200,12 +200,15 @@ impl TransactionCoordinator {
         match self.append_to(&partition, end) {
             Ok(durable) => Marker::Written(durable),
             Err(AppendError::Deleted) => Marker::Written(None),
-            // Of version 2, and this epoch is the marker's: it was written before the broker ended.
+            // Of version 2, and this epoch is the marker's: it is in the log. Unless the broker has started since then,
+            // it may not be durable yet.
             Err(AppendError::Log(log::AppendError::Sequence(SequenceError::MarkerEpochNotAbove {
                 producer_epoch,
                 current_epoch,
                 ..
-            }))) if producer_epoch == current_epoch => Marker::Written(None),
+            }))) if producer_epoch == current_epoch => {
+                Marker::Written(self.durable_at(&partition, partition.commit_log_end()))
+            }
             Err(error) => refused_with(ErrorCode::from(&error)),
         }
     }
@@ -234,9 +237,11 @@ impl TransactionCoordinator {
         end: &EndTransaction,
     ) -> Result<Option<DurableAt>, AppendError> {
         let outcome = partition.append_marker(end, self.clock.now_ms())?;
-        let durable_at =
-            |end_offset| DurableAt::new(Arc::clone(partition), end_offset, self.config.commit_timeout);
-        Ok(outcome.commit_at.map(durable_at))
+        Ok(self.durable_at(partition, outcome.commit_at))
+    }
+
+    fn durable_at(&self, partition: &Arc<Partition>, commit_at: Option<i64>) -> Option<DurableAt> {
+        Some(DurableAt::new(Arc::clone(partition), commit_at?, self.config.commit_timeout))
     }
 
     fn partition_of(&self, topic: &str, index: i32) -> Option<Arc<Partition>> {

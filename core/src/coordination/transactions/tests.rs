@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fluxmq_protocol::messages::{EndTxnRequest, InitProducerIdRequest};
-use fluxmq_storage::batch::BatchBuilder;
+use fluxmq_storage::batch::{BatchBuilder, ControlMarker, end_transaction_marker};
 use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext};
 
 use super::*;
@@ -258,6 +258,29 @@ fn what_was_decided_before_the_end_is_carried_out_after_it() {
         assert!(markers <= 2 && (written == 2 || markers >= 1), "{id}: {markers}");
         fixture.close();
     }
+}
+
+#[test]
+fn a_repeated_marker_waits_for_the_first_to_be_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::made(dir.path());
+    let producer = fixture.init("id").unwrap();
+    fixture.write("id", producer);
+    let partition = fixture.partition("t", 0);
+    wait_for("the sync", || partition.durable_end() == 1);
+    // In the log, and nothing asks for its sync.
+    let EndTransaction { producer_id, producer_epoch, commit, coordinator_epoch, transaction_version } =
+        marker_of(producer, true);
+    let marker = ControlMarker { is_commit: commit, coordinator_epoch };
+    let batch = end_transaction_marker(producer_id, producer_epoch, marker, NOW_MS);
+    let context = TransactionContext { version: transaction_version, ..TransactionContext::NONE };
+    partition.append_as(AppendOrigin::Coordinator, &batch, Acks::Leader, NOW_MS, context).unwrap();
+    assert_eq!((partition.log_end().offset, partition.durable_end()), (2, 1));
+
+    assert_eq!(fixture.end("id", producer, true), 0);
+    fixture.run_until("id", "CompleteCommit");
+    assert_eq!((partition.log_end().offset, partition.durable_end()), (2, 2));
+    fixture.close();
 }
 
 #[test]
