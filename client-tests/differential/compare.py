@@ -109,6 +109,8 @@ def flatten(value, path: str, normalise: Normaliser, out: dict[str, object]) -> 
         nameless = 0
         if path.endswith(("Partitions", "SubscribedTopicNames")) and all(isinstance(v, (int, str)) for v in value):
             value = sorted(value)  # sets, for Kafka
+        if path.endswith("ActiveProducers"):
+            value = sorted(value, key=lambda producer: producer["ProducerId"])  # a hash map, for Kafka
         for i, inner in enumerate(value):
             key = _key(inner, normalise)
             if key is None:

@@ -103,6 +103,10 @@ impl TransactionCoordinator {
             .with_producer_epoch(asked.producer_epoch)
             .with_verify_only(!asked.add)
             .with_topics(asked.partitions.iter().map(topic).collect());
+        // In Kafka it is the partition's leader who asks, and without the topic there is nobody to ask.
+        if !self.has_topic()? {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
         let answered = self.turn(&asked.transactional_id, |shard, turn| {
             shard.add_partitions_to_txn(turn, VERSION_OF_BROKERS, &transaction)
         })?;

@@ -2,7 +2,8 @@
 //! v4).
 //!
 //! Versions 4 and 5 are those of brokers among each other; what Produce asks here goes the direct way. Each transaction
-//! is added to in a turn of its own. Partitions that don't exist keep the others of their transaction from being added.
+//! is added to in a turn of its own. Partitions that don't exist, or that a client may not write to, keep the others of
+//! their transaction from being added.
 
 use bytes::Bytes;
 use fluxmq_coordinator::shard::owned;
@@ -16,6 +17,7 @@ use fluxmq_protocol::messages::{
 };
 
 use super::transaction_request;
+use crate::meta::names;
 use crate::request::{Outcome, RequestContext};
 
 /// The first version with many transactions.
@@ -32,7 +34,7 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
     let mut results = Vec::new();
     let mut waits = Vec::new();
     for asked in transactions(request, context.api_version) {
-        if let Some(refused) = not_there(context, &asked) {
+        if let Some(refused) = refused(context, &asked) {
             results.push(refused);
             continue;
         }
@@ -78,23 +80,27 @@ fn transactions(request: AddPartitionsToTxnRequest, version: i16) -> Vec<AddPart
     vec![only]
 }
 
-/// The refusal of a transaction with a partition that doesn't exist.
-fn not_there(
+/// The refusal of a transaction with a partition that doesn't exist or, asked by a client, is of an internal topic.
+fn refused(
     context: &RequestContext,
     asked: &AddPartitionsToTxnTransaction,
 ) -> Option<AddPartitionsToTxnResult> {
     context.broker().metadata.with_topics(|topics| {
-        let is_there = |topic: &TopicName, partition: i32| {
-            topics.by_name(topic).is_some_and(|topic| topic.partition(partition).is_some())
+        let is_client = context.api_version < FIRST_VERSION_WITH_TRANSACTIONS;
+        let refusal = |topic: &TopicName, partition: i32| {
+            if is_client && names::is_internal(topic) {
+                return Some(ErrorCode::TopicAuthorizationFailed);
+            }
+            let is_there = topics.by_name(topic).is_some_and(|topic| topic.partition(partition).is_some());
+            (!is_there).then_some(ErrorCode::UnknownTopicOrPartition)
         };
-        let all_there = asked
+        let mut asked_partitions = asked
             .topics
             .iter()
-            .all(|topic| topic.partitions.iter().all(|&partition| is_there(&topic.name, partition)));
-        (!all_there).then(|| {
-            result(asked, |topic, partition| match is_there(topic, partition) {
-                true => ErrorCode::OperationNotAttempted,
-                false => ErrorCode::UnknownTopicOrPartition,
+            .flat_map(|topic| topic.partitions.iter().map(|&partition| (&topic.name, partition)));
+        asked_partitions.any(|(topic, partition)| refusal(topic, partition).is_some()).then(|| {
+            result(asked, |topic, partition| {
+                refusal(topic, partition).unwrap_or(ErrorCode::OperationNotAttempted)
             })
         })
     })

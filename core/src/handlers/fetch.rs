@@ -46,6 +46,7 @@ const FIRST_VERSION_WITH_CURRENT_LEADER: i16 = 16;
 const FIRST_VERSION_WITH_ZSTD: i16 = 10;
 /// Last version that does not know KAFKA_STORAGE_ERROR.
 const LAST_VERSION_WITHOUT_STORAGE_ERROR: i16 = 5;
+const READ_UNCOMMITTED: i8 = 0;
 const READ_COMMITTED: i8 = 1;
 /// Replica id of a consumer that debugs.
 const DEBUGGING_REPLICA_ID: i32 = -2;
@@ -56,6 +57,9 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         Ok(request) => request,
         Err(reason) => return Outcome::Close(reason),
     };
+    if !matches!(request.isolation_level, READ_UNCOMMITTED | READ_COMMITTED) {
+        return Outcome::Ready(refused(context, request, ErrorCode::UnknownServerError));
+    }
     let fetch = match Fetch::begin(context, request) {
         Ok(fetch) => fetch,
         Err(error) => return Outcome::Ready(without_partitions(context, INVALID_SESSION_ID, error)),
@@ -386,6 +390,35 @@ fn add_to_topic(topics: &mut Vec<FetchTopic<Slice>>, wanted: &Wanted, partition:
         Some(last) if last.topic == topic && last.topic_id == topic_id => last.partitions.push(partition),
         _ => topics.push(FetchTopic { topic, topic_id, partitions: vec![partition] }),
     }
+}
+
+/// The refusal of a whole request. Clients before v13 are told it in each partition too.
+fn refused(context: &RequestContext, request: FetchRequest, error: ErrorCode) -> Response {
+    let planned = Planned::<Slice>::failed(error);
+    let refused_partition = |index| FetchPartition {
+        data: PartitionData::default()
+            .with_partition_index(index)
+            .with_error_code(error.code())
+            .with_high_watermark(planned.high_watermark)
+            .with_last_stable_offset(planned.last_stable_offset)
+            .with_log_start_offset(planned.log_start_offset)
+            .with_aborted_transactions(Some(Vec::new())),
+        records: Records::Empty,
+    };
+    let has_partitions = context.api_version < FIRST_VERSION_WITH_TOPIC_IDS;
+    let topics = request.topics.into_iter().filter(|_| has_partitions).map(|topic| FetchTopic {
+        topic: topic.topic,
+        topic_id: Uuid::nil(),
+        partitions: topic.partitions.iter().map(|asked| refused_partition(asked.partition)).collect(),
+    });
+    let body = FetchBody {
+        throttle_time_ms: 0,
+        error_code: error.code(),
+        session_id: request.session_id,
+        responses: topics.collect(),
+        node_endpoints: Vec::new(),
+    };
+    encode(context, body)
 }
 
 fn without_partitions(context: &RequestContext, session_id: i32, error: ErrorCode) -> Response {

@@ -21,6 +21,8 @@ use crate::request::{Outcome, RequestContext};
 const FIRST_VERSION_WITH_TYPES: i16 = 1;
 /// The first version without results for single features.
 const FIRST_VERSION_WITHOUT_RESULTS: i16 = 2;
+/// What Kafka says of a feature that was updated.
+const UPDATED: &str = "NONE";
 const UPGRADE: i8 = 1;
 const SAFE_DOWNGRADE: i8 = 2;
 const UNSAFE_DOWNGRADE: i8 = 3;
@@ -61,7 +63,9 @@ fn update(broker: &Broker, request: &UpdateFeaturesRequest, version: i16) -> Upd
     }
     let results = request.feature_updates.iter().filter(|_| version < FIRST_VERSION_WITHOUT_RESULTS);
     let result = |update: &FeatureUpdateKey| {
-        UpdatableFeatureResult::default().with_feature(update.feature.clone()).with_error_message(None)
+        UpdatableFeatureResult::default()
+            .with_feature(update.feature.clone())
+            .with_error_message(Some(StrBytes::from_static_str(UPDATED)))
     };
     UpdateFeaturesResponse::default().with_error_message(None).with_results(results.map(result).collect())
 }

@@ -2,8 +2,9 @@
 //!
 //! What coordinators send to the leaders of a transaction's partitions, and what `kafka-transactions --abort` ends a
 //! transaction with that hangs. This broker's own coordinator writes its markers without it. The markers of one request
-//! are appended in its order; the answer leaves when all of them are durable. Deliberately not here: v2, which says by
-//! which version a transaction ends (KIP-1228).
+//! are appended in its order; the answer leaves when all of them are durable. As in Kafka, one without partitions isn't
+//! answered, and one without a producer is UNKNOWN_SERVER_ERROR. Deliberately not here: v2, which says by which version a
+//! transaction ends (KIP-1228).
 
 use bytes::Bytes;
 use fluxmq_coordinator::shard::owned;
@@ -37,7 +38,10 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
     };
     let mut waits = Vec::new();
     let written = |(place, marker): (usize, &WritableTxnMarker)| write(context, place, marker, &mut waits);
-    let mut markers: Vec<_> = request.markers.iter().enumerate().map(written).collect();
+    let has_partitions =
+        |marker: &&WritableTxnMarker| marker.topics.iter().any(|topic| !topic.partition_indexes.is_empty());
+    let mut markers: Vec<_> =
+        request.markers.iter().filter(has_partitions).enumerate().map(written).collect();
     if waits.is_empty() {
         return Outcome::Ready(context.respond(&response(markers)));
     }
@@ -77,7 +81,12 @@ fn write(
     };
     let topics = marker.topics.iter().enumerate().map(|(topic_place, topic)| {
         let partitions = topic.partition_indexes.iter().enumerate().map(|(partition_place, &index)| {
-            let code = match context.broker().transactions.append_marker_to(&topic.name, index, &end) {
+            let appended = if end.producer_id < 0 || end.producer_epoch < 0 {
+                Err(ErrorCode::UnknownServerError)
+            } else {
+                context.broker().transactions.append_marker_to(&topic.name, index, &end)
+            };
+            let code = match appended {
                 Ok(Answered { durable, .. }) => {
                     waits.extend(durable.map(|durable| Wait {
                         marker: place,
