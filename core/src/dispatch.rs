@@ -73,7 +73,7 @@ const ROWS: &[Api] = &[
         max_version: 9,
         advertised_min_version: 2,
         handler: handlers::offset_commit::handle,
-        exercised_by: "consumers of kafka-clients 2.1 to 4.4 and librdkafka, kcat -G, kafka-consumer-groups --reset-offsets; every version in core/tests/served_apis.rs",
+        exercised_by: "consumers of kafka-clients 2.1 to 4.4 and librdkafka, kcat -G, kafka-consumer-groups --reset-offsets; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::OffsetFetch,
@@ -81,7 +81,7 @@ const ROWS: &[Api] = &[
         max_version: 9,
         advertised_min_version: 1,
         handler: handlers::offset_fetch::handle,
-        exercised_by: "consumers of kafka-clients 2.1 to 4.4 and librdkafka, kcat -G, kafka-consumer-groups --describe; every version in core/tests/served_apis.rs",
+        exercised_by: "consumers of kafka-clients 2.1 to 4.4 and librdkafka, kcat -G, kafka-consumer-groups --describe; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::FindCoordinator,
@@ -89,7 +89,7 @@ const ROWS: &[Api] = &[
         max_version: 6,
         advertised_min_version: 0,
         handler: handlers::find_coordinator::handle,
-        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -G; every version in core/tests/served_apis.rs",
+        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -G; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::JoinGroup,
@@ -97,7 +97,7 @@ const ROWS: &[Api] = &[
         max_version: 9,
         advertised_min_version: 0,
         handler: handlers::join_group::handle,
-        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -G; every version in core/tests/served_apis.rs",
+        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -G; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::Heartbeat,
@@ -105,7 +105,7 @@ const ROWS: &[Api] = &[
         max_version: 4,
         advertised_min_version: 0,
         handler: handlers::heartbeat::handle,
-        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -G; every version in core/tests/served_apis.rs",
+        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -G; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::LeaveGroup,
@@ -113,7 +113,7 @@ const ROWS: &[Api] = &[
         max_version: 5,
         advertised_min_version: 0,
         handler: handlers::leave_group::handle,
-        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -G; every version in core/tests/served_apis.rs",
+        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -G; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::SyncGroup,
@@ -121,7 +121,7 @@ const ROWS: &[Api] = &[
         max_version: 5,
         advertised_min_version: 0,
         handler: handlers::sync_group::handle,
-        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -G; every version in core/tests/served_apis.rs",
+        exercised_by: "kafka-clients 2.1 to 4.4, librdkafka, kcat -G; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::DescribeGroups,
@@ -137,7 +137,7 @@ const ROWS: &[Api] = &[
         max_version: 5,
         advertised_min_version: 0,
         handler: handlers::list_groups::handle,
-        exercised_by: "Java and librdkafka admin clients, kafka-consumer-groups --list; every version in core/tests/served_apis.rs",
+        exercised_by: "Java and librdkafka admin clients, kafka-consumer-groups --list; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::ApiVersions,
@@ -177,7 +177,7 @@ const ROWS: &[Api] = &[
         max_version: 5,
         advertised_min_version: 0,
         handler: handlers::init_producer_id::handle,
-        exercised_by: "kafka-clients 4.3 and 4.4 (their default), librdkafka with enable.idempotence; every version in the differential test and core/tests/served_apis.rs",
+        exercised_by: "kafka-clients 4.3 and 4.4 (their default), librdkafka with enable.idempotence, transactional producers of kafka-clients 2.1 to 4.4 and librdkafka; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::OffsetForLeaderEpoch,
@@ -193,7 +193,7 @@ const ROWS: &[Api] = &[
         max_version: 5,
         advertised_min_version: 0,
         handler: handlers::add_partitions_to_txn::handle,
-        exercised_by: "transactional producers of kafka-clients 2.1 to 3.9 and librdkafka; every version in core/tests/served_apis.rs",
+        exercised_by: "transactional producers of kafka-clients 2.1 to 3.9 and librdkafka; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::AddOffsetsToTxn,
@@ -201,7 +201,7 @@ const ROWS: &[Api] = &[
         max_version: 4,
         advertised_min_version: 0,
         handler: handlers::add_offsets_to_txn::handle,
-        exercised_by: "transactional producers of kafka-clients 2.1 to 3.9 and librdkafka; every version in core/tests/served_apis.rs",
+        exercised_by: "transactional producers of kafka-clients 2.1 to 3.9 and librdkafka; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::EndTxn,
@@ -209,7 +209,7 @@ const ROWS: &[Api] = &[
         max_version: 5,
         advertised_min_version: 0,
         handler: handlers::end_txn::handle,
-        exercised_by: "transactional producers of kafka-clients 2.1 to 4.4 and librdkafka; every version in core/tests/served_apis.rs",
+        exercised_by: "transactional producers of kafka-clients 2.1 to 4.4 and librdkafka; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::WriteTxnMarkers,
@@ -217,7 +217,7 @@ const ROWS: &[Api] = &[
         max_version: 1,
         advertised_min_version: 1,
         handler: handlers::write_txn_markers::handle,
-        exercised_by: "kafka-transactions --abort; core/tests/served_apis.rs",
+        exercised_by: "kafka-transactions --abort; the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::TxnOffsetCommit,
@@ -225,7 +225,7 @@ const ROWS: &[Api] = &[
         max_version: 5,
         advertised_min_version: 0,
         handler: handlers::txn_offset_commit::handle,
-        exercised_by: "transactional producers of kafka-clients 2.1 to 4.4 and librdkafka; every version in core/tests/served_apis.rs",
+        exercised_by: "transactional producers of kafka-clients 2.1 to 4.4 and librdkafka; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::DescribeConfigs,
@@ -265,7 +265,7 @@ const ROWS: &[Api] = &[
         max_version: 2,
         advertised_min_version: 0,
         handler: handlers::delete_groups::handle,
-        exercised_by: "Java and librdkafka admin clients, kafka-consumer-groups --delete; every version in core/tests/served_apis.rs",
+        exercised_by: "Java and librdkafka admin clients, kafka-consumer-groups --delete; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::IncrementalAlterConfigs,
@@ -281,7 +281,7 @@ const ROWS: &[Api] = &[
         max_version: 0,
         advertised_min_version: 0,
         handler: handlers::offset_delete::handle,
-        exercised_by: "Java and librdkafka admin clients, kafka-consumer-groups --delete-offsets; every version in core/tests/served_apis.rs",
+        exercised_by: "Java and librdkafka admin clients, kafka-consumer-groups --delete-offsets; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::UpdateFeatures,
@@ -289,7 +289,7 @@ const ROWS: &[Api] = &[
         max_version: 2,
         advertised_min_version: 0,
         handler: handlers::update_features::handle,
-        exercised_by: "Java admin client, kafka-features; every version in core/tests/served_apis.rs",
+        exercised_by: "Java admin client, kafka-features; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::DescribeCluster,
@@ -305,7 +305,7 @@ const ROWS: &[Api] = &[
         max_version: 0,
         advertised_min_version: 0,
         handler: handlers::describe_producers::handle,
-        exercised_by: "Java admin client, kafka-transactions; core/tests/served_apis.rs",
+        exercised_by: "Java admin client, kafka-transactions; the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::DescribeTransactions,
@@ -313,7 +313,7 @@ const ROWS: &[Api] = &[
         max_version: 0,
         advertised_min_version: 0,
         handler: handlers::describe_transactions::handle,
-        exercised_by: "Java admin client, kafka-transactions --describe; core/tests/served_apis.rs",
+        exercised_by: "Java admin client, kafka-transactions --describe; the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::ListTransactions,
@@ -321,7 +321,7 @@ const ROWS: &[Api] = &[
         max_version: 2,
         advertised_min_version: 0,
         handler: handlers::list_transactions::handle,
-        exercised_by: "Java admin client, kafka-transactions --list; every version in core/tests/served_apis.rs",
+        exercised_by: "Java admin client, kafka-transactions --list; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::ConsumerGroupHeartbeat,
@@ -329,7 +329,7 @@ const ROWS: &[Api] = &[
         max_version: 1,
         advertised_min_version: 0,
         handler: handlers::consumer_group_heartbeat::handle,
-        exercised_by: "kafka-clients 4.0 to 4.4 and librdkafka with group.protocol=consumer; every version in core/tests/served_apis.rs",
+        exercised_by: "kafka-clients 4.0 to 4.4 and librdkafka with group.protocol=consumer; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::ConsumerGroupDescribe,
@@ -337,7 +337,7 @@ const ROWS: &[Api] = &[
         max_version: 1,
         advertised_min_version: 0,
         handler: handlers::consumer_group_describe::handle,
-        exercised_by: "Java admin client, kafka-consumer-groups --describe; every version in core/tests/served_apis.rs",
+        exercised_by: "Java admin client, kafka-consumer-groups --describe; every version in the differential test and core/tests/served_apis.rs",
     },
     Api {
         key: ApiKey::DescribeTopicPartitions,
