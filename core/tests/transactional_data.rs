@@ -205,6 +205,27 @@ fn offsets_are_listed_below_what_is_decided() {
     assert_eq!(list_offset(&mut client, before, 1), (0, 1));
 }
 
+#[test]
+fn an_isolation_level_that_is_none_fails_the_request() {
+    let broker = TestBroker::start();
+    let topic = broker.create_topic("t", 1, TopicConfig::default());
+    topic.partition(0).unwrap().append(&plain(10), Acks::Leader, now_ms()).unwrap();
+    let mut client = broker.connect();
+    let unknown = ErrorCode::UnknownServerError.code();
+    for isolation_level in [-1, 2] {
+        for version in 4..=18 {
+            let request = fetch(&topic, version, 0, isolation_level);
+            let response: FetchResponse = client.call(ApiKey::Fetch, version, &request);
+            assert_eq!(response.error_code, if version >= 7 { unknown } else { 0 }, "v{version}");
+            // Clients of topic ids know the code of the request.
+            let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+            let told: Vec<_> = partitions.map(|data| (data.error_code, data.high_watermark)).collect();
+            assert_eq!(told, [(unknown, -1)][usize::from(version >= 13)..], "v{version}");
+        }
+        assert_eq!(list_offset(&mut client, -1, isolation_level), (unknown, -1));
+    }
+}
+
 fn produce(
     client: &mut Client,
     version: i16,

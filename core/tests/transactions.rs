@@ -18,6 +18,7 @@ use fluxmq_protocol::messages::{
 };
 use fluxmq_storage::batch::BatchHeader;
 
+const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 const INVALID_TIMEOUT: i16 = 50;
 const INVALID_TXN_STATE: i16 = 48;
 const INVALID_PRODUCER_EPOCH: i16 = 47;
@@ -66,6 +67,10 @@ fn a_transaction_ends_with_a_marker_in_each_of_its_partitions() {
     let mut producer = init(&mut client, "id");
     assert_eq!((producer.epoch, describe(&mut client, "id")), (0, (0, "Empty".to_owned())));
     assert_eq!(add(&mut client, 3, &producer, "t", &[0, 1]), [0, 0]);
+    for version in 0..=3 {
+        let refused = add(&mut client, version, &producer, "__transaction_state", &[0]);
+        assert_eq!(refused, [TOPIC_AUTHORIZATION_FAILED], "v{version}: it isn't for clients");
+    }
     assert_eq!(describe(&mut client, "id"), (0, "Ongoing".to_owned()));
     assert_eq!(end(&mut client, 4, &producer, true).error_code, 0);
     wait_for_state(&mut client, "id", "CompleteCommit");

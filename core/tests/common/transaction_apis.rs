@@ -197,10 +197,17 @@ pub(crate) fn ask(client: &mut RawClient, key: ApiKey, version: i16) {
             let marker = WritableTxnMarker::default()
                 .with_producer_id(ProducerId(123_456))
                 .with_topics(vec![topic("t", &[PARTITION]), topic("no-such-topic", &[0])]);
-            let answer = client.call(version, &WriteTxnMarkersRequest::default().with_markers(vec![marker]));
-            let marker = &answer.markers[0];
-            let codes: Vec<_> = marker.topics.iter().map(|topic| topic.partitions[0].error_code).collect();
-            assert_eq!((marker.producer_id.0, codes), (123_456, vec![0, 3]));
+            let of_nobody = marker.clone().with_producer_id(ProducerId(-1));
+            let of_no_epoch = marker.clone().with_producer_epoch(-1);
+            let for_nothing = marker.clone().with_topics(vec![topic("t", &[])]);
+            let markers = vec![for_nothing, marker, of_nobody, of_no_epoch];
+            let answer = client.call(version, &WriteTxnMarkersRequest::default().with_markers(markers));
+            let codes = answer.markers.iter().map(|marker| {
+                let codes = marker.topics.iter().map(|topic| topic.partitions[0].error_code);
+                (marker.producer_id.0, codes.collect())
+            });
+            let codes: Vec<(i64, Vec<i16>)> = codes.collect();
+            assert_eq!(codes, [(123_456, vec![0, 3]), (-1, vec![-1, -1]), (123_456, vec![-1, -1])]);
         }
         ApiKey::DescribeTransactions => {
             init(client, &name);
