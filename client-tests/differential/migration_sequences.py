@@ -203,7 +203,7 @@ def a_classic_member_of_a_consumer_group_falls_silent(s: Session):
 @sequence
 def a_classic_member_of_a_consumer_group_never_joins(s: Session):
     s.create_group_topic(partitions=2)
-    one = Classic(s, "one", rebalance_ms=1200)
+    one = Classic(s, "one", rebalance_ms=1250)
     stable(s, one, give=None)
     modern = Consumer(s, "modern")
     modern.join()
