@@ -2,7 +2,7 @@
 //! markers that its transactions end with.
 //!
 //! What it shares with the groups is in [`super`]: a request is a turn of its transactional id's shard. A turn that
-//! decides a transaction's end leaves markers, which [`markers`] writes once the decision is durable.
+//! decides a transaction's end leaves markers, which `markers` writes once the decision is durable.
 
 mod machine;
 mod markers;

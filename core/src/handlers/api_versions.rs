@@ -1,7 +1,7 @@
 //! ApiVersions (key 18), v0–4. KIP-35, KIP-511 (client software name, answer to an unsupported version), KIP-584
 //! (features, v3), KIP-1022 (features whose lowest level is 0, v4).
 //!
-//! The ranges are those of the dispatch table, the features those of [`Feature`](crate::meta::features::Feature). Deliberately not here: features that are not served are not listed; v5 (cluster id and node id, KIP-1242) is answered as any version that is not served.
+//! The ranges are those of the dispatch table, the features those of [`Feature`]. Deliberately not here: features that are not served are not listed; v5 (cluster id and node id, KIP-1242) is answered as any version that is not served.
 
 use bytes::Bytes;
 use fluxmq_protocol::error::ErrorCode;
