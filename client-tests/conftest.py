@@ -18,11 +18,17 @@ GROUP_SETTINGS = {
     "group.consumer.assignment.interval.ms": "0", "offsets.topic.num.partitions": "8", "offsets.topic.replication.factor": "1",
 }
 
+# Transactions whose timeouts are looked for twice a second, not every ten.
+TRANSACTION_SETTINGS = GROUP_SETTINGS | {
+    "transaction.state.log.num.partitions": "4", "transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+}
+
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="full rounds, for what is too long for every run")
     parser.addoption("--server", choices=("fluxmq", "kafka"), default="fluxmq",
-                     help="what the tests about groups run against: Apache Kafka shows that they ask for what it does")
+                     help="what the tests about groups and transactions run against: Apache Kafka shows that they ask for what it does")
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +61,13 @@ def groups(server_in, tmp_path_factory):
     """One server for all tests about groups that do not restart it."""
     directory = tmp_path_factory.mktemp("groups")
     with server_in(directory).start() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def transactions(server_in, tmp_path_factory):
+    """One server for all tests about transactions that do not restart it."""
+    with server_in(tmp_path_factory.mktemp("transactions"), **TRANSACTION_SETTINGS).start() as running:
         yield running
 
 

@@ -1,4 +1,4 @@
-"""The cases that Rust tests of groups compare with are still what Kafka's own classes print."""
+"""The cases that Rust tests of groups and transactions compare with are still what Kafka's own classes print."""
 
 import pytest
 
@@ -10,6 +10,7 @@ from harness.paths import ROOT
     ("AssignorCases.java", "core/coordinator/tests/data/assignors.txt"),
     ("TopicPatternCases.java", "core/coordinator/tests/data/topic_patterns.txt"),
     ("GroupRecordCases.java", "protocol/tests/fixtures/group_records.txt"),
+    ("TransactionRecordCases.java", "protocol/tests/fixtures/transaction_records.txt"),
     ("ClassicGroupCases.java", "core/coordinator/tests/data/classic_groups.txt"),
     ("ConsumerGroupCases.java", "core/coordinator/tests/data/consumer_groups.txt"),
 ])

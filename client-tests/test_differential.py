@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from differential import classic_sequences, consumer_sequences, migration_sequences, offset_sequences
+from differential import classic_sequences, consumer_sequences, migration_sequences, offset_sequences, transaction_sequences
 from differential.compare import Allowed, Transcript, compare
 from differential.schema import Schemas
 from differential.sequences import SEQUENCES
@@ -27,6 +27,13 @@ GROUP_SETTINGS = {
     "group.consumer.min.session.timeout.ms": "1000", "group.consumer.session.timeout.ms": "6000",
     "group.consumer.min.heartbeat.interval.ms": "500", "group.consumer.heartbeat.interval.ms": "2000",
     "group.consumer.max.size": "4", "group.consumer.assignment.interval.ms": "0", "group.consumer.assignor.offload.enable": "false",
+}
+
+# Transactions that end soon when nobody ends them.
+TRANSACTION_SETTINGS = {
+    "transaction.state.log.num.partitions": "1", "transaction.abort.timed.out.transaction.cleanup.interval.ms": "100",
+    "group.min.session.timeout.ms": "500", "offsets.topic.num.partitions": "1",
+    "group.consumer.assignment.interval.ms": "0", "group.consumer.assignor.offload.enable": "false",
 }
 
 
@@ -48,7 +55,7 @@ def run(schemas: Schemas, host: str, port: int, chosen, at_once: int = 1) -> dic
 
 
 def await_coordinator(schemas: Schemas, host: str, port: int) -> None:
-    """Returns once every partition of __consumer_offsets is served."""
+    """Returns once every partition of __consumer_offsets is served, and one of __transaction_state."""
     session = Session(schemas, host, port, prefix="warm")
     waiting = {f"warm-{i}" for i in range(32)}
     deadline = time.monotonic() + 60
@@ -57,6 +64,13 @@ def await_coordinator(schemas: Schemas, host: str, port: int) -> None:
         session.quiet("FindCoordinator", 4, {"CoordinatorKeys": sorted(waiting)})
         answer = session.quiet("OffsetFetch", 8, {"Groups": [{"GroupId": g, "Topics": None} for g in sorted(waiting)]})
         waiting -= {g["GroupId"] for g in answer["Groups"] if g["ErrorCode"] == 0}
+        time.sleep(0.1)
+    # The coordinator of transactions too, and producer ids, of which a controller that has just started has none.
+    while True:
+        session.quiet("FindCoordinator", 4, {"CoordinatorKeys": ["warm"], "KeyType": 1})
+        if session.quiet("InitProducerId", 4, {"TransactionalId": "warm", "TransactionTimeoutMs": 60_000})["ErrorCode"] == 0:
+            break
+        assert time.monotonic() < deadline, "the coordinator of transactions did not come up"
         time.sleep(0.1)
     session.close_all()
 
@@ -71,19 +85,25 @@ def test_answers_about_groups_are_kafkas(tmp_path):
     assert_same(tmp_path, GROUP_SEQUENCES, RULES / "allowed_groups.toml", GROUP_SETTINGS)
 
 
-def assert_same(tmp_path: Path, sequences: list, rules: Path, settings: dict[str, str] | None = None) -> None:
-    """Runs the sequences against both. With settings of groups they run beside each other: they mostly wait."""
-    chosen = [s for s in sequences if re.search(os.environ.get("SEQUENCE", ""), s.__name__)]
-    schemas = Schemas(jar("kafka-clients"))
-    def transcripts(host: str, port: int) -> dict[str, Transcript]:
-        if settings:
-            await_coordinator(schemas, host, port)
-        return run(schemas, host, port, chosen, at_once=8 if settings else 1)
-    with Kafka(tmp_path / "kafka", settings) as kafka:
-        expected = transcripts("localhost", kafka.port)
-    kafka_names = {kafka.port: "the port", str(kafka.port): "the port", str(kafka.port + 1): "the next port",
-                   str(kafka.data_dir): "the data directory"}
-    # FluxMQ gets Kafka's own settings; only its place differs.
+@pytest.mark.timeout(600)
+def test_answers_about_transactions_are_kafkas(tmp_path, request):
+    assert_same(tmp_path, transaction_sequences.SEQUENCES, RULES / "allowed_transactions.toml", TRANSACTION_SETTINGS,
+                at_once=1, with_itself=request.config.getoption("--server") == "kafka")
+
+
+def names_of(server: Kafka | Broker) -> dict:
+    return {server.port: "the port", str(server.port): "the port", str(server.port + 1): "the next port",
+            str(server.data_dir): "the data directory"}
+
+
+def again(tmp_path: Path, settings: dict[str, str] | None, transcripts) -> tuple[dict[str, Transcript], dict]:
+    """The transcripts of a second Kafka."""
+    with Kafka(tmp_path / "again", settings) as kafka:
+        return transcripts("localhost", kafka.port), names_of(kafka)
+
+
+def fluxmqs(tmp_path: Path, kafka: Kafka, transcripts) -> tuple[dict[str, Transcript], dict]:
+    """The transcripts of FluxMQ. It gets Kafka's own settings; only its place differs."""
     broker = Broker(tmp_path / "data")
     properties = tmp_path / "server.properties"
     properties.write_text((tmp_path / "kafka" / "server.properties").read_text()
@@ -91,10 +111,32 @@ def assert_same(tmp_path: Path, sequences: list, rules: Path, settings: dict[str
                         .replace(str(kafka.data_dir), str(broker.data_dir)))
     broker.args = ["--config", str(properties)]
     with broker.start():
-        found = transcripts("127.0.0.1", broker.port)
-        fluxmq_names = {broker.port: "the port", str(broker.port): "the port", str(broker.port + 1): "the next port",
-                        str(broker.data_dir): "the data directory"}
+        return transcripts("127.0.0.1", broker.port), names_of(broker)
 
+
+def assert_same(tmp_path: Path, sequences: list, rules: Path, settings: dict[str, str] | None = None, *,
+                at_once: int = 8, with_itself: bool = False) -> None:
+    """Runs the sequences against both. With settings of groups they run beside each other, `at_once` of them: they mostly wait.
+    Those about transactions don't: Kafka verifies several transactions in one go, and then answers all as it would answer one of them.
+
+    `with_itself`: against Kafka twice, which shows what of its answers is up to chance.
+    """
+    chosen = [s for s in sequences if re.search(os.environ.get("SEQUENCE", ""), s.__name__)]
+    schemas = Schemas(jar("kafka-clients"))
+    def transcripts(host: str, port: int) -> dict[str, Transcript]:
+        if settings:
+            await_coordinator(schemas, host, port)
+        return run(schemas, host, port, chosen, at_once=at_once if settings else 1)
+    with Kafka(tmp_path / "kafka", settings) as kafka:
+        expected = transcripts("localhost", kafka.port)
+    kafka_names = names_of(kafka)
+    if with_itself:
+        found, fluxmq_names = again(tmp_path, settings, transcripts)
+    else:
+        found, fluxmq_names = fluxmqs(tmp_path, kafka, transcripts)
+
+    broken = [f"{name}: {answer['error']}" for name, t in expected.items() for _, _, what, answer in t.steps if what == "broke"]
+    assert not broken, "sequences that Kafka broke: " + "; ".join(broken)
     allowed = Allowed(rules)
     fields, permitted, differences = 0, 0, []
     for name, transcript in expected.items():
@@ -110,6 +152,6 @@ def assert_same(tmp_path: Path, sequences: list, rules: Path, settings: dict[str
     report = Path(os.environ.get("DIFFERENCES", tmp_path / "differences.txt"))
     report.write_text("\n".join(map(str, differences)) + "\n")
     assert not differences, f"{len(differences)} differences, all in {report}; the first:\n" + "\n".join(map(str, differences[:40]))
-    if len(chosen) == len(sequences):
+    if len(chosen) == len(sequences) and not with_itself:
         unused = [f"{r.api} {r.path} {r.sequence} ({r.reason})" for r in allowed.unused()]
         assert not unused, "rules that nothing needs: " + "; ".join(unused)

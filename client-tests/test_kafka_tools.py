@@ -90,7 +90,8 @@ def test_broker_api_versions(broker):
     out = tool("kafka-broker-api-versions", "--bootstrap-server", broker.bootstrap)
     assert "Produce(0): 0 to 13 [usable: 13]" in out and "Fetch(1): 4 to 18 [usable: 18]" in out
     assert "JoinGroup(11): 0 to 9 [usable: 9]" in out and "ConsumerGroupHeartbeat(68): 0 to 1 [usable: 1]" in out
-    assert "TxnOffsetCommit(28): UNSUPPORTED" in out
+    assert "TxnOffsetCommit(28): 0 to 5 [usable: 5]" in out and "WriteTxnMarkers(27): 1 [usable: 1]" in out
+    assert "DescribeAcls(29): UNSUPPORTED" in out
 
 
 def test_cluster_id(broker):

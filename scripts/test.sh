@@ -56,10 +56,11 @@ build() {
 java_with() { # kafka-clients version
     local port log="$OUT/java-broker-$1.txt" broker status
     port=$(free_port)
-    # Groups that notice within a second what takes them many by default.
+    # Groups and transactions that notice within a second what takes them many by default.
     local settings=("http.listener=127.0.0.1:$(free_port)" group.initial.rebalance.delay.ms=0 group.min.session.timeout.ms=500
         group.consumer.min.session.timeout.ms=1000 group.consumer.min.heartbeat.interval.ms=100
-        group.consumer.heartbeat.interval.ms=300 group.consumer.assignment.interval.ms=0)
+        group.consumer.heartbeat.interval.ms=300 group.consumer.assignment.interval.ms=0
+        transaction.abort.timed.out.transaction.cleanup.interval.ms=500)
     target/release/fluxmq --ephemeral --port "$port" "${settings[@]/#/--override=}" \
         >"$log" 2>&1 &
     broker=$!

@@ -10,7 +10,7 @@ use fluxmq_storage::fs::RealFs;
 use fluxmq_storage::log::{
     AppendContext, Log, LogConfig, LogEnv, OpenHint, PrepareTask, Preparer, WriteMode,
 };
-use fluxmq_storage::producer_state::AppendOrigin;
+use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -49,8 +49,13 @@ fn append(c: &mut Criterion) {
         let batch = batch_of(batch_bytes, 1000, Codec::None);
         group.throughput(Throughput::Bytes(batch.bytes().len() as u64));
         for (name, mode) in [("mapped", WriteMode::Mapped), ("plain", WriteMode::Plain)] {
-            let context =
-                AppendContext { leader_epoch: 0, now_ms: NOW_MS, mode, origin: AppendOrigin::Client };
+            let context = AppendContext {
+                leader_epoch: 0,
+                now_ms: NOW_MS,
+                mode,
+                origin: AppendOrigin::Client,
+                transaction: TransactionContext::NONE,
+            };
             group.bench_function(BenchmarkId::new(size, name), |b| {
                 b.iter_custom(|iterations| {
                     let mut spent = Duration::ZERO;

@@ -171,7 +171,7 @@ fn load(partitions: i32) {
     while groups.is_loading() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(groups.group_count(), GROUPS);
+    assert_eq!(groups.count(), GROUPS);
     let ms = groups.stats.load_ms.load(Ordering::Relaxed);
     println!(
         "{OFFSETS} offsets of {GROUPS} groups in {commits} commits: read in {ms} ms, {} ms of CPU for the start",

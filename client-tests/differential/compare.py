@@ -109,6 +109,8 @@ def flatten(value, path: str, normalise: Normaliser, out: dict[str, object]) -> 
         nameless = 0
         if path.endswith(("Partitions", "SubscribedTopicNames")) and all(isinstance(v, (int, str)) for v in value):
             value = sorted(value)  # sets, for Kafka
+        if path.endswith("ActiveProducers"):
+            value = sorted(value, key=lambda producer: producer["ProducerId"])  # a hash map, for Kafka
         for i, inner in enumerate(value):
             key = _key(inner, normalise)
             if key is None:
@@ -122,7 +124,7 @@ def flatten(value, path: str, normalise: Normaliser, out: dict[str, object]) -> 
 
 # Kafka answers lists in the order of its hash maps; an element is known by what names it.
 _KEYS = ("MemberId", "GroupId", "Name", "TopicName", "Topic", "ResourceName", "PartitionIndex", "Partition", "Index", "ApiKey",
-         "BrokerId", "NodeId", "TopicId")
+         "BrokerId", "NodeId", "TopicId", "TransactionalId")
 
 
 def _key(element, normalise: Normaliser) -> str | None:

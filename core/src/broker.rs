@@ -7,6 +7,7 @@ use crate::blocking::BlockingPool;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::coordination::GroupCoordinator;
+use crate::coordination::transactions::TransactionCoordinator;
 use crate::handlers::fetch_session::FetchSessions;
 use crate::meta::Metadata;
 use crate::metrics::Metrics;
@@ -29,8 +30,10 @@ pub struct Broker {
     pub partitions: Arc<PartitionManager>,
     /// Coordinates the groups.
     pub groups: Arc<GroupCoordinator>,
-    /// Ids for idempotent producers.
-    pub producer_ids: ProducerIds,
+    /// Coordinates the transactions.
+    pub transactions: Arc<TransactionCoordinator>,
+    /// Ids for idempotent and transactional producers.
+    pub producer_ids: Arc<ProducerIds>,
     /// The wall clock.
     pub clock: Clock,
     /// Where clients connect.

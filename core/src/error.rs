@@ -149,12 +149,20 @@ pub fn code_of_batch_error(error: &BatchError) -> ErrorCode {
     }
 }
 
-fn code_of_sequence_error(error: &SequenceError) -> ErrorCode {
+/// The code for a batch that its producer may not append.
+pub fn code_of_sequence_error(error: &SequenceError) -> ErrorCode {
     match error {
-        SequenceError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
-        SequenceError::OutOfOrderSequence { .. } | SequenceError::NewEpochNotAtZero { .. } => {
-            ErrorCode::OutOfOrderSequenceNumber
+        SequenceError::InvalidProducerEpoch { .. } | SequenceError::MarkerEpochNotAbove { .. } => {
+            ErrorCode::InvalidProducerEpoch
         }
+        SequenceError::TransactionCoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
+        SequenceError::NotInTransaction { .. } | SequenceError::TransactionOpen { .. } => {
+            ErrorCode::InvalidTxnState
+        }
+        SequenceError::OutOfOrderSequence { .. }
+        | SequenceError::AboveLowestSequence { .. }
+        | SequenceError::NewProducerNotAtZero { .. }
+        | SequenceError::NewEpochNotAtZero { .. } => ErrorCode::OutOfOrderSequenceNumber,
     }
 }
 

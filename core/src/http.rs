@@ -71,12 +71,14 @@ async fn health(State(broker): State<StartedBroker>) -> Response {
     }
 }
 
-/// Whether clients are served: after recovery, once the groups are read, and until the broker stops.
+/// Whether clients are served: after recovery, once groups and transactions are read, and until the broker stops.
 async fn readiness(State(broker): State<StartedBroker>) -> Response {
     match broker.get() {
         Some(broker) if broker.lifecycle.is_ready() && !broker.partitions.is_offline() => {
             if broker.groups.is_loading() {
                 (StatusCode::SERVICE_UNAVAILABLE, "loading groups\n").into_response()
+            } else if broker.transactions.is_loading() {
+                (StatusCode::SERVICE_UNAVAILABLE, "loading transactions\n").into_response()
             } else {
                 "ready\n".into_response()
             }

@@ -14,6 +14,7 @@ use crate::broker::{Broker, Lifecycle};
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::coordination::GroupCoordinator;
+use crate::coordination::transactions::TransactionCoordinator;
 use crate::handlers::fetch_session::FetchSessions;
 use crate::maintenance::Maintenance;
 use crate::metrics::{Metrics, throughput};
@@ -113,12 +114,15 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         clock.clone(),
         blocking.clone(),
     );
+    let producer_ids = Arc::new(ProducerIds::default());
+    let transactions = TransactionCoordinator::start(&config, &groups, &producer_ids);
     let broker = Arc::new(Broker {
         cluster_id: partitions.log_dir().cluster_id().to_owned(),
         metadata,
         partitions,
         groups,
-        producer_ids: ProducerIds::default(),
+        transactions,
+        producer_ids,
         clock,
         listeners,
         blocking,
@@ -229,9 +233,12 @@ impl Control {
             tasks.spawn(throughput::log_throughput(Arc::clone(&self.broker), interval));
         }
         tasks.spawn(Arc::clone(&self.broker.groups).run_timers());
+        tasks.spawn(Arc::clone(&self.broker.transactions).run_timers());
+        tasks.spawn(Arc::clone(&self.broker.transactions).run_markers());
         let _ = stopped.await;
         self.broker.lifecycle.set_stopping();
         // Before the connections are drained: they would wait for groups to be complete.
+        self.broker.transactions.stop();
         self.broker.groups.stop();
         tasks.shutdown().await;
         let timeout = Duration::from_millis(self.broker.config.shutdown_timeout_ms);

@@ -18,7 +18,6 @@ use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProd
 use fluxmq_protocol::messages::produce_response::PartitionProduceResponse;
 use fluxmq_protocol::messages::{
     CreateTopicsRequest, DeleteRecordsRequest, InitProducerIdRequest, ProduceRequest, TopicName,
-    TransactionalId,
 };
 use fluxmq_protocol::{ErrorCode, StrBytes};
 use fluxmq_storage::batch::{self, BatchBuilder, BatchHeader, BatchRules, CompressionRule};
@@ -412,22 +411,6 @@ fn idempotent_producers_are_held_to_their_sequence() {
     assert_eq!(f.code("t", ALL, sent(id, 0, 20)), ErrorCode::None);
     assert_eq!(f.code("t", ALL, sent(id, 3, 0)), ErrorCode::None);
     assert_eq!(f.code("t", ALL, sent(id, 2, 0)), ErrorCode::InvalidProducerEpoch);
-    f.broker.shutdown().unwrap();
-}
-
-#[test]
-fn transactional_batches_are_answered_as_without_a_coordinator() {
-    let mut f = Fixture::new();
-    f.create("t", &[]);
-    let sent = build(BatchBuilder::new().producer(1, 0, 0).transactional(), 1);
-    assert_eq!(f.code("t", ALL, sent.clone()), ErrorCode::TransactionalIdAuthorizationFailed);
-    let id = TransactionalId(StrBytes::from_static_str("id"));
-    let response = f.produce(12, &request("t", ALL, sent).with_transactional_id(Some(id.clone())));
-    assert_eq!(code(&response), ErrorCode::NotEnoughReplicas);
-    assert!(response.error_message.unwrap().ends_with("COORDINATOR_NOT_AVAILABLE"));
-    // A transactional id alone, with an ordinary batch, changes nothing.
-    let response = f.produce(12, &request("t", ALL, records(1)).with_transactional_id(Some(id)));
-    assert_eq!((code(&response), response.base_offset), (ErrorCode::None, 0));
     f.broker.shutdown().unwrap();
 }
 

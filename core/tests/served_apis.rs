@@ -7,7 +7,7 @@
 mod common;
 
 use common::raw::RawClient;
-use common::{classic_apis, offset_apis};
+use common::{classic_apis, offset_apis, offsets_in_transactions, transaction_apis};
 use fluxmq::config::BrokerConfig;
 use fluxmq::dispatch::TABLE;
 use fluxmq::server::{self, BrokerHandle};
@@ -17,6 +17,7 @@ use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use fluxmq_protocol::messages::delete_topics_request::DeleteTopicState;
 use fluxmq_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use fluxmq_protocol::messages::describe_producers_request::TopicRequest;
 use fluxmq_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use fluxmq_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use fluxmq_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -29,7 +30,7 @@ use fluxmq_protocol::messages::{
     AlterConfigsRequest, ApiKey, ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest,
     ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
     DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, GroupId,
+    DescribeProducersRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, GroupId,
     IncrementalAlterConfigsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
     OffsetForLeaderEpochRequest, ProduceRequest, TopicName, alter_configs_request,
 };
@@ -89,9 +90,17 @@ impl Fixture {
             | ApiKey::ListGroups
             | ApiKey::DeleteGroups
             | ApiKey::OffsetDelete => offset_apis::ask(&mut self.client, key, version),
+            ApiKey::TxnOffsetCommit => offsets_in_transactions::ask(&mut self.client, version),
             ApiKey::JoinGroup | ApiKey::Heartbeat | ApiKey::LeaveGroup | ApiKey::SyncGroup => {
                 classic_apis::ask(&mut self.client, key, version);
             }
+            ApiKey::AddPartitionsToTxn
+            | ApiKey::AddOffsetsToTxn
+            | ApiKey::EndTxn
+            | ApiKey::WriteTxnMarkers
+            | ApiKey::DescribeTransactions
+            | ApiKey::ListTransactions
+            | ApiKey::UpdateFeatures => transaction_apis::ask(&mut self.client, key, version),
             ApiKey::ApiVersions => self.api_versions(version),
             ApiKey::CreateTopics => self.create_topics(version),
             ApiKey::DeleteTopics => self.delete_topics(version),
@@ -104,6 +113,7 @@ impl Fixture {
             ApiKey::CreatePartitions => self.create_partitions(version),
             ApiKey::IncrementalAlterConfigs => self.incremental_alter_configs(version),
             ApiKey::DescribeCluster => self.describe_cluster(version),
+            ApiKey::DescribeProducers => self.describe_producers(version),
             ApiKey::ConsumerGroupHeartbeat => self.consumer_group_heartbeat(version),
             ApiKey::ConsumerGroupDescribe => self.consumer_group_describe(version),
             ApiKey::DescribeTopicPartitions => self.describe_topic_partitions(version),
@@ -207,13 +217,12 @@ impl Fixture {
             assert_eq!((response.error_code, response.node_id.0, response.port), (0, 1, port), "v{version}");
             assert_eq!(response.error_message.as_deref(), message.or(Some("")), "v{version}");
         }
-        // Transactions are not served: a producer is told so at once.
         if version >= 1 {
             let response = self.client.call(version, &request.with_key_type(1));
-            let refused = response.coordinators.iter().map(|found| found.error_code);
-            let codes: Vec<_> = if version >= 4 { refused.collect() } else { vec![response.error_code] };
-            let refused = if version >= 4 { 35 } else { 53 };
-            assert!(codes.iter().all(|code| *code == refused), "v{version}: {codes:?}");
+            let found = response.coordinators.iter().map(|found| (found.error_code, found.port));
+            let found: Vec<_> =
+                if version >= 4 { found.collect() } else { vec![(response.error_code, response.port)] };
+            assert!(found.iter().all(|one| *one == (0, port)), "v{version}: {found:?}");
         }
     }
 
@@ -271,12 +280,18 @@ impl Fixture {
             .iter()
             .map(|feature| (feature.name.as_str(), feature.min_version_level, feature.max_version_level))
             .collect();
-        assert_eq!(finalized, if version >= 3 { vec![("group.version", 1, 1)] } else { vec![] });
+        assert_eq!(
+            finalized,
+            if version >= 3 { vec![("group.version", 1, 1), ("transaction.version", 2, 2)] } else { vec![] }
+        );
         let supported = response.supported_features.iter();
         let supported: Vec<_> = supported
             .map(|feature| (feature.name.as_str(), feature.min_version, feature.max_version))
             .collect();
-        assert_eq!(supported, if version >= 4 { vec![("group.version", 0, 1)] } else { vec![] });
+        assert_eq!(
+            supported,
+            if version >= 4 { vec![("group.version", 0, 1), ("transaction.version", 0, 2)] } else { vec![] }
+        );
         for (told, api) in response.api_keys.iter().zip(TABLE) {
             let range = (api.key as i16, api.advertised_min_version, api.max_version);
             assert_eq!((told.api_key, told.min_version, told.max_version), range);
@@ -328,6 +343,11 @@ impl Fixture {
         let (first, second) = (self.client.call(version, &request), self.client.call(version, &request));
         assert_eq!((first.error_code, first.producer_epoch), (0, 0), "v{version}");
         assert!(second.producer_id.0 > first.producer_id.0);
+        for epoch in 0..2 {
+            let given =
+                transaction_apis::try_init(&mut self.client, version, &format!("init-{version}"), 1_000);
+            assert_eq!((given.error_code, given.producer_epoch), (0, epoch), "v{version}");
+        }
     }
 
     fn offset_for_leader_epoch(&mut self, version: i16) {
@@ -425,6 +445,20 @@ impl Fixture {
         let response = self.client.call(version, &DescribeClusterRequest::default());
         assert_eq!((response.error_code, response.brokers.len(), response.endpoint_type), (0, 1, 1));
         assert_eq!(response.cluster_id.len(), 22);
+    }
+
+    fn describe_producers(&mut self, version: i16) {
+        let topic = TopicRequest::default().with_name(t()).with_partition_indexes(vec![0, 9]);
+        let request = DescribeProducersRequest::default().with_topics(vec![topic]);
+        let response = self.client.call(version, &request);
+        let partitions = &response.topics[0].partitions;
+        let found: Vec<_> = partitions
+            .iter()
+            .map(|partition| {
+                (partition.partition_index, partition.error_code, partition.active_producers.len())
+            })
+            .collect();
+        assert_eq!(found, [(0, 0, 0), (9, 3, 0)], "v{version}");
     }
 
     fn describe_topic_partitions(&mut self, version: i16) {

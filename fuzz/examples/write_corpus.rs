@@ -1,4 +1,5 @@
-//! Writes the starting corpus: a sample of every API and version, and Kafka's group records, as each target reads it.
+//! Writes the starting corpus: a sample of every API and version, and Kafka's records of groups and transactions, as each
+//! target reads it.
 //!
 //!     cargo run --manifest-path fuzz/Cargo.toml --example write_corpus
 
@@ -41,16 +42,13 @@ fn main() -> std::io::Result<()> {
             }
         }
     }
-    write_group_records(&corpus.join("group_records"))
+    write_group_records(&corpus.join("group_records"))?;
+    write_transaction_records(&corpus.join("transaction_records"))
 }
 
 /// The records that Kafka's own classes wrote.
 fn write_group_records(corpus: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(corpus)?;
-    let unhex = |hex: &str| -> Vec<u8> {
-        let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits");
-        (0..hex.len()).step_by(2).map(byte).collect()
-    };
     for line in include_str!("../../protocol/tests/fixtures/group_records.txt").lines() {
         let [record_type, version, content, key, value] = line.split(' ').collect::<Vec<_>>()[..] else {
             panic!("five fields: {line}");
@@ -63,4 +61,25 @@ fn write_group_records(corpus: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The same of transactions.
+fn write_transaction_records(corpus: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(corpus)?;
+    for line in include_str!("../../protocol/tests/fixtures/transaction_records.txt").lines() {
+        let [content, version, key, value] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("four fields: {line}");
+        };
+        if value != "-" {
+            let key = unhex(key);
+            let input = [&[key.len() as u8], &key[..], &unhex(value)].concat();
+            std::fs::write(corpus.join(format!("{content}-v{version}").to_lowercase()), input)?;
+        }
+    }
+    Ok(())
+}
+
+fn unhex(hex: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits");
+    (0..hex.len()).step_by(2).map(byte).collect()
 }

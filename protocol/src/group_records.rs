@@ -10,14 +10,13 @@
 //! Tagged fields that aren't known are passed over and not kept; a known one must take the size it says, where Kafka
 //! doesn't look. Bytes behind a key or value are ignored, as Kafka does.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
-pub use self::field::TooLong;
-use self::field::{Layout, Value};
 pub use self::values::*;
 use crate::reader::{Reader, ShapeError};
+pub use crate::record_schema::TooLong;
+use crate::record_schema::{Layout, Value, prefixed};
 
-mod field;
 mod values;
 
 #[cfg(test)]
@@ -159,13 +158,6 @@ impl GroupRecord {
             _ => 0,
         }
     }
-}
-
-fn prefixed(prefix: i16, flexible: bool, message: &impl Value) -> Result<Bytes, TooLong> {
-    let mut out = BytesMut::new();
-    out.put_i16(prefix);
-    message.write(&mut out, Layout { version: prefix, flexible })?;
-    Ok(out.freeze())
 }
 
 /// A key's fields: the same in every type's only version.

@@ -17,9 +17,11 @@ pub mod guard;
 pub mod header;
 pub mod parts;
 mod reader;
+mod record_schema;
 #[cfg(any(test, feature = "client"))]
 pub mod sample;
 mod shapes;
+pub mod transaction_records;
 
 pub use error::ErrorCode;
 pub use kafka_protocol::messages;

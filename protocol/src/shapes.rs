@@ -61,6 +61,19 @@ pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
         ApiKey::OffsetForLeaderEpoch => {
             Some(Shape { versions: span(2, 4), flexible: from(4), fields: OFFSET_FOR_LEADER_EPOCH_REQUEST })
         }
+        ApiKey::AddPartitionsToTxn => {
+            Some(Shape { versions: span(0, 5), flexible: from(3), fields: ADD_PARTITIONS_TO_TXN_REQUEST })
+        }
+        ApiKey::AddOffsetsToTxn => {
+            Some(Shape { versions: span(0, 4), flexible: from(3), fields: ADD_OFFSETS_TO_TXN_REQUEST })
+        }
+        ApiKey::EndTxn => Some(Shape { versions: span(0, 5), flexible: from(3), fields: END_TXN_REQUEST }),
+        ApiKey::WriteTxnMarkers => {
+            Some(Shape { versions: span(1, 2), flexible: from(1), fields: WRITE_TXN_MARKERS_REQUEST })
+        }
+        ApiKey::TxnOffsetCommit => {
+            Some(Shape { versions: span(0, 5), flexible: from(3), fields: TXN_OFFSET_COMMIT_REQUEST })
+        }
         ApiKey::DescribeConfigs => {
             Some(Shape { versions: span(1, 4), flexible: from(4), fields: DESCRIBE_CONFIGS_REQUEST })
         }
@@ -82,8 +95,20 @@ pub(crate) fn shape(api_key: ApiKey) -> Option<Shape> {
         ApiKey::OffsetDelete => {
             Some(Shape { versions: span(0, 0), flexible: NEVER, fields: OFFSET_DELETE_REQUEST })
         }
+        ApiKey::UpdateFeatures => {
+            Some(Shape { versions: span(0, 2), flexible: from(0), fields: UPDATE_FEATURES_REQUEST })
+        }
         ApiKey::DescribeCluster => {
             Some(Shape { versions: span(0, 2), flexible: from(0), fields: DESCRIBE_CLUSTER_REQUEST })
+        }
+        ApiKey::DescribeProducers => {
+            Some(Shape { versions: span(0, 0), flexible: from(0), fields: DESCRIBE_PRODUCERS_REQUEST })
+        }
+        ApiKey::DescribeTransactions => {
+            Some(Shape { versions: span(0, 0), flexible: from(0), fields: DESCRIBE_TRANSACTIONS_REQUEST })
+        }
+        ApiKey::ListTransactions => {
+            Some(Shape { versions: span(0, 2), flexible: from(0), fields: LIST_TRANSACTIONS_REQUEST })
         }
         ApiKey::ConsumerGroupHeartbeat => {
             Some(Shape { versions: span(0, 1), flexible: from(0), fields: CONSUMER_GROUP_HEARTBEAT_REQUEST })
@@ -443,6 +468,107 @@ static OFFSET_FOR_LEADER_EPOCH_REQUEST: &[Field] = &[
     ),
 ];
 
+static ADD_PARTITIONS_TO_TXN_REQUEST_ADD_PARTITIONS_TO_TXN_TOPIC: &[Field] =
+    &[field(String, from(0)), field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(0))];
+
+static ADD_PARTITIONS_TO_TXN_REQUEST_ADD_PARTITIONS_TO_TXN_TRANSACTION: &[Field] = &[
+    field(String, from(4)),
+    field(Fixed(8), from(4)),
+    field(Fixed(2), from(4)),
+    field(Fixed(1), from(4)),
+    field(
+        Array {
+            element: &Struct(ADD_PARTITIONS_TO_TXN_REQUEST_ADD_PARTITIONS_TO_TXN_TOPIC),
+            element_memory_bytes: 80,
+        },
+        from(4),
+    ),
+];
+
+static ADD_PARTITIONS_TO_TXN_REQUEST: &[Field] = &[
+    field(
+        Array {
+            element: &Struct(ADD_PARTITIONS_TO_TXN_REQUEST_ADD_PARTITIONS_TO_TXN_TRANSACTION),
+            element_memory_bytes: 96,
+        },
+        from(4),
+    ),
+    field(String, span(0, 3)),
+    field(Fixed(8), span(0, 3)),
+    field(Fixed(2), span(0, 3)),
+    field(
+        Array {
+            element: &Struct(ADD_PARTITIONS_TO_TXN_REQUEST_ADD_PARTITIONS_TO_TXN_TOPIC),
+            element_memory_bytes: 80,
+        },
+        span(0, 3),
+    ),
+];
+
+static ADD_OFFSETS_TO_TXN_REQUEST: &[Field] =
+    &[field(String, from(0)), field(Fixed(8), from(0)), field(Fixed(2), from(0)), field(String, from(0))];
+
+static END_TXN_REQUEST: &[Field] =
+    &[field(String, from(0)), field(Fixed(8), from(0)), field(Fixed(2), from(0)), field(Fixed(1), from(0))];
+
+static WRITE_TXN_MARKERS_REQUEST_WRITABLE_TXN_MARKER_TOPIC: &[Field] =
+    &[field(String, from(0)), field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(0))];
+
+static WRITE_TXN_MARKERS_REQUEST_WRITABLE_TXN_MARKER: &[Field] = &[
+    field(Fixed(8), from(0)),
+    field(Fixed(2), from(0)),
+    field(Fixed(1), from(0)),
+    field(
+        Array {
+            element: &Struct(WRITE_TXN_MARKERS_REQUEST_WRITABLE_TXN_MARKER_TOPIC),
+            element_memory_bytes: 80,
+        },
+        from(0),
+    ),
+    field(Fixed(4), from(0)),
+    field(Fixed(1), from(2)),
+];
+
+static WRITE_TXN_MARKERS_REQUEST: &[Field] = &[field(
+    Array { element: &Struct(WRITE_TXN_MARKERS_REQUEST_WRITABLE_TXN_MARKER), element_memory_bytes: 64 },
+    from(0),
+)];
+
+static TXN_OFFSET_COMMIT_REQUEST_TXN_OFFSET_COMMIT_REQUEST_PARTITION: &[Field] = &[
+    field(Fixed(4), from(0)),
+    field(Fixed(8), from(0)),
+    field(Fixed(4), from(2)),
+    field(String, from(0)).nullable(from(0)),
+];
+
+static TXN_OFFSET_COMMIT_REQUEST_TXN_OFFSET_COMMIT_REQUEST_TOPIC: &[Field] = &[
+    field(String, from(0)),
+    field(
+        Array {
+            element: &Struct(TXN_OFFSET_COMMIT_REQUEST_TXN_OFFSET_COMMIT_REQUEST_PARTITION),
+            element_memory_bytes: 72,
+        },
+        from(0),
+    ),
+];
+
+static TXN_OFFSET_COMMIT_REQUEST: &[Field] = &[
+    field(String, from(0)),
+    field(String, from(0)),
+    field(Fixed(8), from(0)),
+    field(Fixed(2), from(0)),
+    field(Fixed(4), from(3)),
+    field(String, from(3)),
+    field(String, from(3)).nullable(from(3)),
+    field(
+        Array {
+            element: &Struct(TXN_OFFSET_COMMIT_REQUEST_TXN_OFFSET_COMMIT_REQUEST_TOPIC),
+            element_memory_bytes: 80,
+        },
+        from(0),
+    ),
+];
+
 static DESCRIBE_CONFIGS_REQUEST_DESCRIBE_CONFIGS_RESOURCE: &[Field] = &[
     field(Fixed(1), from(0)),
     field(String, from(0)),
@@ -571,8 +697,42 @@ static OFFSET_DELETE_REQUEST: &[Field] = &[
     ),
 ];
 
+static UPDATE_FEATURES_REQUEST_FEATURE_UPDATE_KEY: &[Field] = &[
+    field(String, from(0)),
+    field(Fixed(2), from(0)),
+    field(Fixed(1), span(0, 0)),
+    field(Fixed(1), from(1)),
+];
+
+static UPDATE_FEATURES_REQUEST: &[Field] = &[
+    field(Fixed(4), from(0)),
+    field(
+        Array { element: &Struct(UPDATE_FEATURES_REQUEST_FEATURE_UPDATE_KEY), element_memory_bytes: 64 },
+        from(0),
+    ),
+    field(Fixed(1), from(1)),
+];
+
 static DESCRIBE_CLUSTER_REQUEST: &[Field] =
     &[field(Fixed(1), from(0)), field(Fixed(1), from(1)), field(Fixed(1), from(2))];
+
+static DESCRIBE_PRODUCERS_REQUEST_TOPIC_REQUEST: &[Field] =
+    &[field(String, from(0)), field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(0))];
+
+static DESCRIBE_PRODUCERS_REQUEST: &[Field] = &[field(
+    Array { element: &Struct(DESCRIBE_PRODUCERS_REQUEST_TOPIC_REQUEST), element_memory_bytes: 80 },
+    from(0),
+)];
+
+static DESCRIBE_TRANSACTIONS_REQUEST: &[Field] =
+    &[field(Array { element: &String, element_memory_bytes: 32 }, from(0))];
+
+static LIST_TRANSACTIONS_REQUEST: &[Field] = &[
+    field(Array { element: &String, element_memory_bytes: 32 }, from(0)),
+    field(Array { element: &Fixed(8), element_memory_bytes: 8 }, from(0)),
+    field(Fixed(8), from(1)),
+    field(String, from(2)).nullable(from(2)),
+];
 
 static CONSUMER_GROUP_HEARTBEAT_REQUEST_TOPIC_PARTITIONS: &[Field] =
     &[field(Fixed(16), from(0)), field(Array { element: &Fixed(4), element_memory_bytes: 4 }, from(0))];

@@ -17,4 +17,5 @@ mod recovery;
 pub mod segment;
 pub mod slice;
 pub mod time_index;
+pub mod txn_index;
 pub use log::LogOffsetMetadata;

@@ -178,6 +178,30 @@ impl OffsetIndex {
         Ok(found.map(|entry| OffsetPosition::parse(&entry)))
     }
 
+    /// The first entry whose batch begins at `position` or after it.
+    pub fn first_from_position(&self, position: u32, fs: &dyn Fs) -> io::Result<Option<OffsetPosition>> {
+        let (mut low, mut high) = (0, self.entries_in_file); // number of entries before it
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.entry_in_file(middle, fs)?.position < position {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        if low < self.entries_in_file {
+            return self.entry_in_file(low, fs).map(Some);
+        }
+        let at = self.tail.partition_point(|entry| entry.position < position);
+        Ok(self.tail.get(at).copied())
+    }
+
+    fn entry_in_file(&self, at: usize, fs: &dyn Fs) -> io::Result<OffsetPosition> {
+        let mut bytes = [0; OFFSET_INDEX_ENTRY_BYTES];
+        read_entries(self.file.file(fs)?, &mut bytes, at * OFFSET_INDEX_ENTRY_BYTES)?;
+        Ok(OffsetPosition::parse(&bytes))
+    }
+
     /// The last entry.
     pub fn last(&self, fs: &dyn Fs) -> io::Result<Option<OffsetPosition>> {
         self.lookup(u32::MAX, fs)
@@ -270,6 +294,11 @@ mod tests {
                 .then(|| ((target - 9) / 10).min(2999))
                 .map(|i| OffsetPosition { relative_offset: i * 10 + 9, position: i * 100 });
             assert_eq!(index.lookup(target, &RealFs).unwrap(), expected, "{target}");
+        }
+        for position in (0..300_200u32).step_by(31) {
+            let expected = (position <= 299_900).then(|| position.div_ceil(100) * 100);
+            let found = index.first_from_position(position, &RealFs).unwrap();
+            assert_eq!(found.map(|entry| entry.position), expected, "{position}");
         }
         assert_eq!(index.last(&RealFs).unwrap().unwrap().position, 299_900);
         index.seal(&RealFs).unwrap();

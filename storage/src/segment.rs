@@ -5,16 +5,17 @@
 //! position that belong together, without a lock.
 
 use crate::batch::{BatchHeader, HEADER_SIZE_BYTES, NO_TIMESTAMP};
-use crate::fs::{Fs, INDEX_SUFFIX, TIME_INDEX_SUFFIX, segment_path};
+use crate::fs::{Fs, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, segment_path};
 use crate::offset_index::{OFFSET_INDEX_ENTRY_BYTES, OffsetIndex};
 use crate::time_index::{TIME_INDEX_ENTRY_BYTES, TimeIndex, TimestampEntry};
+use crate::txn_index::{AbortedTransaction, TxnIndex, write_entries};
 use parking_lot::RwLock;
 use rustix::io::{Errno, ReadWriteFlags};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -123,6 +124,14 @@ struct Indexes {
     time: TimeIndex,
     /// Largest timestamp so far, and the last offset of the first batch that has it.
     max_timestamp: Option<TimestampEntry>,
+    /// Most segments have no aborted transaction.
+    txn: Option<Box<TxnIndex>>,
+}
+
+impl Indexes {
+    fn txn_path(&self) -> PathBuf {
+        self.offset.path().with_extension(&TXN_INDEX_SUFFIX[1..])
+    }
 }
 
 /// One segment.
@@ -143,6 +152,8 @@ pub(crate) struct Segment {
     /// Finished, and all of it on disk.
     durable: AtomicBool,
     indexes: RwLock<Indexes>,
+    /// The index of aborted transactions has entries. A search goes past the other segments without a lock.
+    has_aborted: AtomicBool,
     created_ms: i64,
 }
 
@@ -183,7 +194,9 @@ impl Segment {
                 ),
                 time,
                 max_timestamp,
+                txn: None,
             }),
+            has_aborted: AtomicBool::new(false),
             created_ms: state.created_ms,
         })
     }
@@ -289,6 +302,69 @@ impl Segment {
         Ok(())
     }
 
+    /// Notes a transaction whose marker, which is not published yet, is an abort.
+    pub(crate) fn index_aborted(&self, aborted: AbortedTransaction, fs: &dyn Fs) -> io::Result<()> {
+        let mut indexes = self.indexes.write();
+        let path = indexes.txn_path();
+        let txn = indexes.txn.get_or_insert_with(|| Box::new(TxnIndex::new(path, 0)));
+        txn.append(aborted);
+        self.has_aborted.store(true, Ordering::Release);
+        if txn.tail_entries() >= SPILL_ENTRIES {
+            match txn.spill(fs) {
+                // As above.
+                Err(error) if is_full(&error) => {}
+                spilled => spilled?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a transaction was aborted whose marker is in this segment.
+    pub(crate) fn has_aborted(&self) -> bool {
+        self.has_aborted.load(Ordering::Acquire)
+    }
+
+    /// Adds to `found` the aborted transactions of this segment that reach into the range; tells whether those of later
+    /// segments are out of it.
+    pub(crate) fn aborted_transactions(
+        &self,
+        from_offset: i64,
+        upper_bound_offset: i64,
+        found: &mut Vec<AbortedTransaction>,
+        fs: &dyn Fs,
+    ) -> io::Result<bool> {
+        if !self.has_aborted() {
+            return Ok(false);
+        }
+        match &self.indexes.read().txn {
+            Some(txn) => txn.overlapping(from_offset, upper_bound_offset, found, fs),
+            None => Ok(false),
+        }
+    }
+
+    /// While the log is opened: the file of aborted transactions has so many entries.
+    pub(crate) fn open_aborted(&self, entries: usize) {
+        let mut indexes = self.indexes.write();
+        indexes.txn = (entries > 0).then(|| Box::new(TxnIndex::new(indexes.txn_path(), entries)));
+        self.has_aborted.store(entries > 0, Ordering::Release);
+    }
+
+    /// While the log is opened: the index of aborted transactions has the entries of `aborted`, durably but for its name,
+    /// and no other; without any there is no file.
+    pub(crate) fn replace_aborted(&self, aborted: &[AbortedTransaction], fs: &dyn Fs) -> io::Result<()> {
+        let path = self.indexes.read().txn_path();
+        if aborted.is_empty() {
+            self.open_aborted(0);
+            return match fs.remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        }
+        write_entries(&path, aborted, fs)?;
+        self.open_aborted(aborted.len());
+        Ok(())
+    }
+
     /// Largest timestamp, and the last offset of the first batch that has it.
     pub(crate) fn max_timestamp(&self) -> Option<(i64, i64)> {
         let max = self.indexes.read().max_timestamp?;
@@ -306,7 +382,7 @@ impl Segment {
         Ok(headers.at(0)?.map(|header| header.max_timestamp))
     }
 
-    /// Writes the closing time index entry and both indexes, and cuts the file to its batches. No append and no
+    /// Writes the closing time index entry and the indexes, and cuts the file to its batches. No append and no
     /// map may touch the segment any more.
     pub(crate) fn finish(&self, fs: &dyn Fs) -> io::Result<()> {
         if self.finished.load(Ordering::Acquire) {
@@ -320,6 +396,9 @@ impl Segment {
             }
             indexes.offset.seal(fs)?;
             indexes.time.seal(fs)?;
+            if let Some(txn) = &mut indexes.txn {
+                txn.seal(fs)?;
+            }
         }
         let len = u64::from(self.end().position);
         if self.file.file.metadata()?.len() != len {
@@ -351,10 +430,14 @@ impl Segment {
             let indexes = self.indexes.read();
             indexes.offset.sync(fs)?;
             indexes.time.sync(fs)?;
+            indexes.txn.as_ref().map_or(Ok(()), |txn| txn.sync(fs))?;
         }
         let mut indexes = self.indexes.write();
         indexes.offset.close();
         indexes.time.close();
+        if let Some(txn) = &mut indexes.txn {
+            txn.close();
+        }
         Ok(())
     }
 
@@ -440,6 +523,13 @@ impl Segment {
     fn index_position(&self, offset: i64, fs: &dyn Fs) -> io::Result<u32> {
         let relative = u32::try_from(offset - self.base_offset).unwrap_or(u32::MAX);
         Ok(self.indexes.read().offset.lookup(relative, fs)?.map_or(0, |entry| entry.position))
+    }
+
+    /// An offset that is not below those of the batches that begin before `position`; `None` when the index has no entry
+    /// from there on.
+    pub(crate) fn offset_bound(&self, position: u32, fs: &dyn Fs) -> io::Result<Option<i64>> {
+        let entry = self.indexes.read().offset.first_from_position(position, fs)?;
+        Ok(entry.map(|entry| self.base_offset + i64::from(entry.relative_offset)))
     }
 
     /// Position at which a search for the first record at or after `timestamp_ms` and `offset` starts.

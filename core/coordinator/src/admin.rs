@@ -6,7 +6,6 @@ use fluxmq_protocol::messages::GroupId;
 use fluxmq_protocol::messages::list_groups_response::ListedGroup;
 
 use crate::group::Group;
-use crate::offsets::tombstone;
 use crate::shard::GroupShard;
 use crate::turn::Turn;
 
@@ -46,14 +45,7 @@ impl GroupShard {
     fn checked_delete_group(&mut self, turn: &mut Turn<'_>, group_id: &GroupId) -> Result<(), ErrorCode> {
         let group = self.groups.get(&group_id.0).ok_or(ErrorCode::GroupIdNotFound)?;
         group.validate_delete_group()?;
-        let mut records = Vec::new();
-        if let Some(offsets) = self.offsets.group(group_id) {
-            for topic in offsets.topics() {
-                let name = StrBytes::from_string(topic.to_owned());
-                let partitions = offsets.partitions(topic).map(|(partition, _)| partition);
-                records.extend(partitions.map(|partition| tombstone(group_id, &name, partition)));
-            }
-        }
+        let mut records = self.tombstones_of_all_offsets(group_id);
         group.create_group_tombstones(&mut records);
         self.fits_in_a_batch(&records)?;
         turn.records.append(&mut records);

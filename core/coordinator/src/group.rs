@@ -65,7 +65,8 @@ impl Group {
         }
     }
 
-    /// Whether offsets may be committed, and for which partitions.
+    /// Whether offsets may be committed, and for which partitions. `api_version` is that of the request: OffsetCommit, or
+    /// TxnOffsetCommit if `is_transactional`.
     ///
     /// # Errors
     /// The code for the whole request, if who commits has to be a member of the present generation or epoch and isn't,
@@ -75,15 +76,20 @@ impl Group {
         member_id: &StrBytes,
         instance_id: Option<&StrBytes>,
         generation_or_epoch: i32,
+        is_transactional: bool,
         api_version: i16,
     ) -> Result<CommitPartitionValidator<'_>, ErrorCode> {
         match self {
             Group::Classic(group) => group
-                .validate_offset_commit(member_id, instance_id, generation_or_epoch)
+                .validate_offset_commit(member_id, instance_id, generation_or_epoch, is_transactional)
                 .map(|()| CommitPartitionValidator::ACCEPT_ALL),
-            Group::Consumer(group) => {
-                group.validate_offset_commit(member_id, instance_id, generation_or_epoch, false, api_version)
-            }
+            Group::Consumer(group) => group.validate_offset_commit(
+                member_id,
+                instance_id,
+                generation_or_epoch,
+                is_transactional,
+                api_version,
+            ),
         }
     }
 

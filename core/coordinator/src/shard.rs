@@ -40,6 +40,21 @@ impl GroupShard {
         }
     }
 
+    /// Does what a record of a transactional batch says. Offsets wait there until the transaction ends.
+    pub fn replay_transactional(&mut self, now: Now, producer_id: i64, record: GroupRecord) {
+        match record {
+            GroupRecord::OffsetCommit(key, Some(value)) => {
+                self.replay_pending_offset(producer_id, &key, &value);
+            }
+            at_once => self.replay(now, at_once),
+        }
+    }
+
+    /// Does what the marker says that ends a producer's transaction.
+    pub fn replay_end_transaction_marker(&mut self, producer_id: i64, commit: bool) {
+        self.offsets.end_transaction(producer_id, commit);
+    }
+
     /// Arms the timers after a load.
     pub fn loaded(&mut self, turn: &mut Turn<'_>) {
         self.classic_groups_loaded(turn);

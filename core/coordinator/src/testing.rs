@@ -1,7 +1,7 @@
 //! What drives a shard in tests: a clock that is set, topics that are made up, and a log of encoded records that is
 //! replayed as the broker does it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -69,13 +69,24 @@ impl GroupSettings for NoSettings {
     }
 }
 
+/// Key and value of a record.
+pub(crate) type Encoded = (Bytes, Option<Bytes>);
+
+/// What lies in a log.
+#[derive(Clone, Debug)]
+pub(crate) enum Logged {
+    /// A record, of this producer's transaction if it is of one.
+    Record(Option<i64>, Encoded),
+    /// The end of a producer's transaction.
+    EndOfTransaction { producer_id: i64, commit: bool },
+}
+
 /// A shard, its log and its surroundings.
 pub(crate) struct Driver {
     pub(crate) shard: GroupShard,
     pub(crate) now: Now,
     pub(crate) topics: TestTopics,
-    /// Key and value of each record.
-    pub(crate) log: Vec<(Bytes, Option<Bytes>)>,
+    pub(crate) log: Vec<Logged>,
     /// Replies that nobody has asked for yet.
     pub(crate) replies: Vec<(Token, Reply)>,
     config: Arc<GroupCoordinatorConfig>,
@@ -100,14 +111,36 @@ impl Driver {
     pub(crate) fn turn<T>(&mut self, transition: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T) -> T {
         let mut turn = Turn::new(self.now, &self.topics, &NoSettings);
         let result = transition(&mut self.shard, &mut turn);
-        let Turn { records, replies, .. } = turn;
+        let Turn { records, replies, transaction, .. } = turn;
         self.replies.extend(replies);
         for record in &records {
             let encoded = record.encode().expect("no text is too long");
-            self.shard.replay(self.now, decoded(&encoded));
-            self.log.push(encoded);
+            self.append(Logged::Record(transaction.map(|producer| producer.id), encoded));
         }
         result
+    }
+
+    /// The marker of a transaction's end arrives.
+    pub(crate) fn end_transaction(&mut self, producer_id: i64, commit: bool) {
+        self.append(Logged::EndOfTransaction { producer_id, commit });
+    }
+
+    fn append(&mut self, logged: Logged) {
+        logged.replay(&mut self.shard, self.now);
+        self.log.push(logged);
+    }
+
+    /// The records from this place in the log on.
+    pub(crate) fn records_since(&self, first: usize) -> impl Iterator<Item = GroupRecord> {
+        self.encoded_since(first).map(decoded)
+    }
+
+    /// The records from this place in the log on, as they are written.
+    pub(crate) fn encoded_since(&self, first: usize) -> impl Iterator<Item = &Encoded> {
+        self.log[first..].iter().filter_map(|logged| match logged {
+            Logged::Record(_, encoded) => Some(encoded),
+            Logged::EndOfTransaction { .. } => None,
+        })
     }
 
     /// Lets time pass, and does what is due at the moment when it is.
@@ -126,7 +159,43 @@ impl Driver {
     /// What a broker that starts on this log has.
     pub(crate) fn reloaded(&self) -> GroupShard {
         let mut shard = GroupShard::new(Arc::clone(&self.config));
-        self.log.iter().for_each(|encoded| shard.replay(self.now, decoded(encoded)));
+        self.log.iter().for_each(|logged| logged.replay(&mut shard, self.now));
+        shard
+    }
+
+    /// What a broker has that starts on this log after all of it was compacted that may be: up to the first open
+    /// transaction, the last record of each key if it is no tombstone, and nothing that was aborted.
+    pub(crate) fn compacted(&self) -> GroupShard {
+        let mut open: HashMap<i64, Vec<usize>> = HashMap::new();
+        let mut aborted = HashSet::new();
+        for (at, logged) in self.log.iter().enumerate() {
+            match logged {
+                Logged::Record(None, _) => {}
+                Logged::Record(Some(producer_id), _) => open.entry(*producer_id).or_default().push(at),
+                Logged::EndOfTransaction { producer_id, commit } => {
+                    let ended = open.remove(producer_id).unwrap_or_default();
+                    aborted.extend(ended.into_iter().filter(|_| !commit));
+                }
+            }
+        }
+        let first_open = open.into_values().flatten().min().unwrap_or(self.log.len());
+        let mut last = HashMap::new();
+        for (at, logged) in self.log[..first_open].iter().enumerate() {
+            if let Logged::Record(_, (key, _)) = logged
+                && !aborted.contains(&at)
+            {
+                last.insert(key, at);
+            }
+        }
+        let is_kept = |at: usize, logged: &Logged| match logged {
+            Logged::Record(_, (key, value)) => {
+                at >= first_open || (value.is_some() && last.get(key) == Some(&at))
+            }
+            Logged::EndOfTransaction { .. } => true,
+        };
+        let mut shard = GroupShard::new(Arc::clone(&self.config));
+        let kept = self.log.iter().enumerate().filter(|(at, logged)| is_kept(*at, logged));
+        kept.for_each(|(_, logged)| logged.replay(&mut shard, self.now));
         shard
     }
 
@@ -143,7 +212,21 @@ impl Driver {
     }
 }
 
-fn decoded((key, value): &(Bytes, Option<Bytes>)) -> GroupRecord {
+impl Logged {
+    fn replay(&self, shard: &mut GroupShard, now: Now) {
+        match self {
+            Logged::Record(None, encoded) => shard.replay(now, decoded(encoded)),
+            Logged::Record(Some(producer_id), encoded) => {
+                shard.replay_transactional(now, *producer_id, decoded(encoded));
+            }
+            Logged::EndOfTransaction { producer_id, commit } => {
+                shard.replay_end_transaction_marker(*producer_id, *commit);
+            }
+        }
+    }
+}
+
+fn decoded((key, value): &Encoded) -> GroupRecord {
     GroupRecord::decode(key, value.as_deref()).expect("a record of our own")
 }
 

@@ -62,6 +62,15 @@ pub struct Requester {
     pub fresh_id: Uuid,
 }
 
+/// An idempotent producer at one of its epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Producer {
+    /// Its id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+}
+
 /// One transition of a shard. The caller appends `records` to the shard's log, replays them into the shard, and then
 /// hands out the replies, which must not leave before the records are durable.
 pub struct Turn<'a> {
@@ -73,6 +82,9 @@ pub struct Turn<'a> {
     pub settings: &'a dyn GroupSettings,
     /// To be appended, all or none, in this order.
     pub records: Vec<GroupRecord>,
+    /// Whose transaction the records belong to: then they are appended as a transactional batch of this producer, without
+    /// a sequence, and replayed as such.
+    pub transaction: Option<Producer>,
     /// Answers to requests of this turn and of earlier ones.
     pub replies: Vec<(Token, Reply)>,
     /// Whether all that the turn does is in `records`. If they can't be appended the shard is as it was; otherwise it has
@@ -84,7 +96,15 @@ impl<'a> Turn<'a> {
     /// A turn that has left nothing yet.
     #[must_use]
     pub fn new(now: Now, topics: &'a dyn Topics, settings: &'a dyn GroupSettings) -> Self {
-        Turn { now, topics, settings, records: Vec::new(), replies: Vec::new(), all_in_records: false }
+        Turn {
+            now,
+            topics,
+            settings,
+            records: Vec::new(),
+            transaction: None,
+            replies: Vec::new(),
+            all_in_records: false,
+        }
     }
 
     /// Answers a JoinGroup.

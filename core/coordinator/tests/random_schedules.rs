@@ -1,5 +1,6 @@
-//! Groups under random schedules: members of both protocols that join, die, sleep, leave and come back, topics that
-//! grow, come and go, answers that are lost, a broker that is killed and loses what was not durable.
+//! Groups under random schedules: members of both protocols that join, die, sleep, leave and come back and commit, some
+//! in transactions, topics that grow, come and go, answers that are lost, a broker that is killed and loses what was not
+//! durable.
 //!
 //! A schedule follows from its seed. `SCHEDULE_SEED=n` runs one seed and tells what happened in it; `SCHEDULE_SEEDS=n`
 //! runs the seeds below n in place of the first 300.
@@ -11,6 +12,7 @@ mod schedules {
     pub mod classic_client;
     pub mod consumer_client;
     pub mod rng;
+    pub mod transactions;
     pub mod world;
 }
 
@@ -157,6 +159,10 @@ impl Schedule {
                     TOPICS.iter().copied().filter(|_| self.world.rng.chance(50)).collect();
                 self.world.resubscribe(client, &topics);
             }
+            50..65 => {
+                let stale = self.world.rng.chance(20);
+                self.world.commit_in_transaction(client, stale);
+            }
             _ => {
                 let group = self.world.clients[client].group.clone();
                 let members: Vec<String> = self.world.described(&group).members.into_keys().collect();
@@ -189,6 +195,7 @@ impl Schedule {
                 0..30 => self.client_event(),
                 30..34 => self.topic_event(),
                 34..37 => self.world.kill_broker(),
+                39..45 => self.world.decide_transaction(),
                 37..39 => {
                     let by_ms = self.world.rng.between(1_000, 40_000);
                     self.world.note(|_| format!("{by_ms} ms pass"));
@@ -204,6 +211,7 @@ impl Schedule {
         }
         self.world.end_faults();
         self.settle();
+        self.world.end_transactions();
         let until_ms = self.world.broker.now.monotonic_ms + 60_000;
         while self.world.broker.now.monotonic_ms < until_ms {
             self.world.step();

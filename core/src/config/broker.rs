@@ -74,6 +74,12 @@ pub struct BrokerConfig {
     pub producer_id_expiration_ms: i32,
     /// How often expired producer ids are looked for.
     pub producer_id_expiration_check_interval_ms: i32,
+    /// Whether the coordinator is asked if a partition was added to the transaction that is written there.
+    pub transaction_partition_verification_enable: bool,
+    /// Wait between two tries to add a partition to a transaction for a producer.
+    pub add_partitions_to_txn_retry_backoff_ms: i32,
+    /// How long to try.
+    pub add_partitions_to_txn_retry_backoff_max_ms: i32,
 
     /// When appended records are synced.
     pub log_flush_policy: FlushPolicy,
@@ -165,6 +171,11 @@ impl BrokerConfig {
             num_partitions: reader.int("num.partitions"),
             producer_id_expiration_ms: reader.int("producer.id.expiration.ms"),
             producer_id_expiration_check_interval_ms: reader.int("producer.id.expiration.check.interval.ms"),
+            transaction_partition_verification_enable: reader
+                .boolean("transaction.partition.verification.enable"),
+            add_partitions_to_txn_retry_backoff_ms: reader.int("add.partitions.to.txn.retry.backoff.ms"),
+            add_partitions_to_txn_retry_backoff_max_ms: reader
+                .int("add.partitions.to.txn.retry.backoff.max.ms"),
             log_flush_policy: match reader.string("log.flush.policy").as_deref() {
                 Some("always") => FlushPolicy::Always,
                 Some("interval") => FlushPolicy::Interval,

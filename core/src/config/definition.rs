@@ -88,7 +88,7 @@ const REASONS: &[(&str, &str)] = &[
     ("streams", "streams groups are not served"),
     ("threads", "requests are served on the network threads"),
     ("tiered", "there is no tiered storage"),
-    ("transactions", "transactions are not served yet"),
+    ("transactions", "clients cannot commit in two phases"),
     ("turns", "what a request of a group changes is appended at once"),
     ("unstable", "only released versions are offered"),
 ];

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fluxmq_coordinator::GroupCoordinatorConfig;
 use fluxmq_coordinator::config::{Assignor, MigrationPolicy};
+use fluxmq_coordinator::{GroupCoordinatorConfig, TransactionCoordinatorConfig};
 use fluxmq_storage::codec::Codec;
 
 use crate::config::BrokerConfig;
@@ -14,25 +14,28 @@ const MS_PER_MINUTE: i64 = 60_000;
 /// What `group.coordinator.append.linger.ms=-1` comes to. See docs/decisions/009-rounds-of-syncs.md.
 const DEFAULT_SYNC_LINGER_MS: u32 = 5;
 
-/// What the driver is told.
+/// Kafka waits for the sync of a transaction's record as long as its brokers wait for each other.
+const TRANSACTION_COMMIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a driver is told.
 #[derive(Clone, Debug)]
-pub(super) struct CoordinationConfig {
-    /// `offsets.topic.num.partitions`
+pub struct CoordinationConfig {
+    /// `offsets.topic.num.partitions`, `transaction.state.log.num.partitions`
     pub(super) topic_partitions: i32,
-    /// `offsets.topic.segment.bytes`
+    /// `offsets.topic.segment.bytes`, `transaction.state.log.segment.bytes`
     pub(super) topic_segment_bytes: i32,
-    /// `offsets.topic.compression.codec`
+    /// `offsets.topic.compression.codec`; transactions have none.
     pub(super) codec: Codec,
-    /// `offsets.commit.timeout.ms`
+    /// `offsets.commit.timeout.ms`; of transactions [`TRANSACTION_COMMIT_TIMEOUT`].
     pub(super) commit_timeout: Duration,
-    /// `offsets.load.buffer.size`
+    /// `offsets.load.buffer.size`, `transaction.state.log.load.buffer.size`
     pub(super) load_buffer_bytes: u32,
-    /// `group.coordinator.append.linger.ms`
+    /// `group.coordinator.append.linger.ms`; transactions don't wait for each other.
     pub(super) sync_linger_ms: u32,
 }
 
 impl CoordinationConfig {
-    pub(super) fn of(config: &BrokerConfig) -> Self {
+    pub(super) fn of_groups(config: &BrokerConfig) -> Self {
         let number = |key| number(config, key);
         let codec = u8::try_from(number("offsets.topic.compression.codec")).ok().and_then(Codec::from_id);
         CoordinationConfig {
@@ -43,6 +46,19 @@ impl CoordinationConfig {
             load_buffer_bytes: u32::try_from(number("offsets.load.buffer.size")).unwrap_or(u32::MAX),
             sync_linger_ms: u32::try_from(number("group.coordinator.append.linger.ms"))
                 .unwrap_or(DEFAULT_SYNC_LINGER_MS),
+        }
+    }
+
+    pub(super) fn of_transactions(config: &BrokerConfig) -> Self {
+        let number = |key| number(config, key);
+        CoordinationConfig {
+            topic_partitions: int(number("transaction.state.log.num.partitions")),
+            topic_segment_bytes: int(number("transaction.state.log.segment.bytes")),
+            codec: Codec::None,
+            commit_timeout: TRANSACTION_COMMIT_TIMEOUT,
+            load_buffer_bytes: u32::try_from(number("transaction.state.log.load.buffer.size"))
+                .unwrap_or(u32::MAX),
+            sync_linger_ms: 0,
         }
     }
 }
@@ -94,6 +110,25 @@ pub fn machine_config(config: &BrokerConfig) -> GroupCoordinatorConfig {
     }
 }
 
+/// What the machines of transactions are told.
+#[must_use]
+pub fn transaction_machine_config(config: &BrokerConfig) -> TransactionCoordinatorConfig {
+    let number = |key| number(config, key);
+    TransactionCoordinatorConfig {
+        transactional_id_expiration_ms: number("transactional.id.expiration.ms"),
+        transaction_max_timeout_ms: int(number("transaction.max.timeout.ms")),
+        abort_timed_out_interval_ms: number("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+        remove_expired_interval_ms: number("transaction.remove.expired.transaction.cleanup.interval.ms"),
+        // The topic is made without a `max.message.bytes` of its own.
+        max_record_bytes: usize::try_from(config.topic_defaults.max_message_bytes).unwrap_or(0),
+    }
+}
+
+/// `transaction.partition.verification.enable`
+pub(super) fn verifies_transactions(config: &BrokerConfig) -> bool {
+    text(config, "transaction.partition.verification.enable").eq_ignore_ascii_case("true")
+}
+
 /// The text of a key of the broker's table.
 fn text(config: &BrokerConfig, name: &str) -> String {
     let key = broker_keys().get(name).unwrap_or_else(|| panic!("{name} is a key of the table"));
@@ -128,7 +163,7 @@ mod tests {
         let kafkas = GroupCoordinatorConfig::default();
         let ours = GroupCoordinatorConfig { group_initial_rebalance_delay_ms: 0, ..kafkas };
         assert_eq!(machine_config(&defaults), ours);
-        let driver = CoordinationConfig::of(&defaults);
+        let driver = CoordinationConfig::of_groups(&defaults);
         assert_eq!((driver.topic_partitions, driver.topic_segment_bytes), (50, 104_857_600));
         assert_eq!((driver.codec, driver.commit_timeout), (Codec::None, Duration::from_secs(5)));
     }
@@ -145,12 +180,14 @@ mod tests {
             ("offsets.retention.minutes", "2"),
             ("offsets.topic.compression.codec", "4"),
             ("message.max.bytes", "5000"),
+            ("transaction.partition.verification.enable", "false"),
         ]);
         let machine = machine_config(&set);
         assert_eq!(machine.consumer_assignors, [Assignor::Range, Assignor::Uniform]);
         assert_eq!(machine.consumer_migration_policy, MigrationPolicy::Upgrade);
         assert!(!machine.consumer_groups_enabled);
         assert_eq!((machine.offsets_retention_ms, machine.max_record_bytes), (120_000, 5_000));
-        assert_eq!(CoordinationConfig::of(&set).codec, Codec::Zstd);
+        assert_eq!(CoordinationConfig::of_groups(&set).codec, Codec::Zstd);
+        assert!(verifies_transactions(&config(&[])) && !verifies_transactions(&set));
     }
 }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fluxmq_coordinator::GroupShard;
-use fluxmq_protocol::group_records::{GroupRecord, RecordError};
-use fluxmq_storage::batch::{self, BatchHeader};
+use fluxmq_coordinator::Now;
+use fluxmq_storage::batch::{self, BatchHeader, ControlMarker, Record};
 use fluxmq_storage::log::ReadError;
+use fluxmq_storage::producer_state::VerificationGuard;
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use super::Coordinator;
+use super::machine::{Machine, Undecoded};
 use super::shards::{Active, Inner, Shards, State};
-use super::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::partitions::partition::Partition;
 
 /// A load that takes long says how far it is this often.
@@ -61,8 +62,8 @@ enum Why {
 }
 
 /// Several shards that are read at once.
-struct Load {
-    shards: Arc<Shards>,
+struct Load<M: Machine> {
+    shards: Arc<Shards<M>>,
     indexes: Vec<usize>,
     why: Why,
     next: AtomicUsize,
@@ -73,13 +74,13 @@ struct Load {
     told_at: Mutex<Instant>,
 }
 
-impl GroupCoordinator {
+impl<M: Machine> Coordinator<M> {
     /// Holds the shards against the topics as they are: a topic that came is read, one that went takes its shards
     /// along.
     pub(super) fn follow(self: &Arc<Self>) {
         let _following = self.following.lock();
         let image = self.metadata.topics();
-        let topic = image.by_name(OFFSETS_TOPIC).filter(|_| !self.stopped.load(Ordering::SeqCst));
+        let topic = image.by_name(M::TOPIC).filter(|_| !self.stopped.load(Ordering::SeqCst));
         let known = self.shards.load_full();
         if topic.map(|topic| topic.id) != known.as_ref().map(|shards| shards.topic_id) {
             let shards = topic.map(|topic| Arc::new(Shards::new(topic.id, &topic.partitions)));
@@ -97,12 +98,12 @@ impl GroupCoordinator {
         self.followed_version.store(image.version(), Ordering::SeqCst);
     }
 
-    fn load_all(self: &Arc<Self>, shards: &Arc<Shards>) {
+    fn load_all(self: &Arc<Self>, shards: &Arc<Shards<M>>) {
         let mut indexes = Vec::new();
         for index in 0..shards.len() {
             let partition = shards.slot(index).map(|slot| &slot.partition);
             if partition.is_some_and(|partition| partition.log_start_offset() == partition.log_end().offset) {
-                self.loaded(shards, index, GroupShard::new(Arc::clone(&self.machine_config)));
+                self.loaded(shards, index, self.machine.new_shard());
             } else {
                 indexes.push(index);
             }
@@ -111,13 +112,13 @@ impl GroupCoordinator {
     }
 
     /// Has a shard read again that has no state.
-    pub(super) fn reload(self: &Arc<Self>, shards: &Arc<Shards>, index: usize, inner: &mut Inner) {
+    pub(super) fn reload(self: &Arc<Self>, shards: &Arc<Shards<M>>, index: usize, inner: &mut Inner<M>) {
         inner.state = State::Loading;
         self.load(shards, vec![index], Why::ThrownAway);
     }
 
     /// Reads shards, as many at once as there are cores.
-    fn load(self: &Arc<Self>, shards: &Arc<Shards>, indexes: Vec<usize>, why: Why) {
+    fn load(self: &Arc<Self>, shards: &Arc<Shards<M>>, indexes: Vec<usize>, why: Why) {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(indexes.len());
         let began = Instant::now();
         let load = Arc::new(Load {
@@ -138,7 +139,7 @@ impl GroupCoordinator {
     }
 
     /// Reads shards until none is left.
-    fn load_some(self: &Arc<Self>, load: &Load) {
+    fn load_some(self: &Arc<Self>, load: &Load<M>) {
         while let Some(index) = load.indexes.get(load.next.fetch_add(1, Ordering::Relaxed)) {
             let Some(slot) = load.shards.slot(*index) else { return };
             let read = || {
@@ -154,7 +155,7 @@ impl GroupCoordinator {
                         Ok(Err(error)) => error.to_string(),
                         _ => "a panic".to_owned(),
                     };
-                    tracing::error!(partition = %slot.partition.name(), "the groups of this partition are not served: {reason}");
+                    tracing::error!(partition = %slot.partition.name(), "the {} of this partition are not served: {reason}", M::WHAT);
                     slot.inner.lock().state = State::Failed;
                 }
             }
@@ -163,8 +164,8 @@ impl GroupCoordinator {
     }
 
     /// Replays a partition's log up to its end.
-    fn read(&self, partition: &Partition, load: &Load) -> Result<GroupShard, LoadError> {
-        let mut shard = GroupShard::new(Arc::clone(&self.machine_config));
+    fn read(&self, partition: &Partition, load: &Load<M>) -> Result<M::Shard, LoadError> {
+        let mut shard = self.machine.new_shard();
         let end = partition.log_end();
         let mut offset = partition.log_start_offset();
         let mut buffer = Vec::new();
@@ -193,7 +194,7 @@ impl GroupCoordinator {
     /// of records replayed.
     fn replay_chunk(
         &self,
-        shard: &mut GroupShard,
+        shard: &mut M::Shard,
         chunk: &[u8],
         from_offset: i64,
         partition: &Partition,
@@ -207,33 +208,16 @@ impl GroupCoordinator {
             rest = after;
             let damaged = |reason: String| LoadError::Batch { offset, reason };
             let header = batch::verify_stored(bytes).map_err(|error| damaged(error.to_string()))?;
-            if header.is_control() || header.is_transactional() {
-                // Offsets that a transaction committed, and its marker: Kafka has left them, there are none of ours.
-                tracing::warn!(partition = %partition.name(), offset, "a batch of a transaction is passed over");
-            } else {
-                let opened =
-                    batch::open(bytes, MAX_DECOMPRESSED_BYTES).map_err(|error| damaged(error.to_string()))?;
-                for record in opened.records() {
-                    let record = record.map_err(|error| damaged(error.to_string()))?;
-                    if record.offset < from_offset {
-                        continue;
-                    }
-                    let bad = |reason: String| LoadError::Record { offset: record.offset, reason };
-                    let key = record.key.ok_or_else(|| bad("it has no key".to_owned()))?;
-                    match GroupRecord::decode(key, record.value) {
-                        Ok(record) => shard.replay(now, record),
-                        // As Kafka: left over by another version, or by groups of another kind.
-                        Err(RecordError::UnknownType { record_type }) => {
-                            tracing::warn!(
-                                partition = %partition.name(),
-                                record_type,
-                                "a record of unknown type is passed over"
-                            );
-                        }
-                        Err(error) => return Err(bad(error.to_string())),
-                    }
-                    replayed += 1;
+            let opened =
+                batch::open(bytes, MAX_DECOMPRESSED_BYTES).map_err(|error| damaged(error.to_string()))?;
+            for record in opened.records() {
+                let record = record.map_err(|error| damaged(error.to_string()))?;
+                if record.offset < from_offset {
+                    continue;
                 }
+                let replay = replay_record::<M>(shard, now, &header, &record, partition);
+                replay.map_err(|reason| LoadError::Record { offset: record.offset, reason })?;
+                replayed += 1;
             }
             offset = header.next_offset();
         }
@@ -244,43 +228,79 @@ impl GroupCoordinator {
     }
 
     /// Puts a shard that was read in its place, unless the place is gone.
-    fn loaded(self: &Arc<Self>, shards: &Arc<Shards>, index: usize, shard: GroupShard) {
+    fn loaded(self: &Arc<Self>, shards: &Arc<Shards<M>>, index: usize, shard: M::Shard) {
         let Some(slot) = shards.slot(index) else { return };
         let mut inner = slot.inner.lock();
         if !matches!(inner.state, State::Loading) {
             return;
         }
         let active = Box::new(Active { shard, waiters: std::collections::HashMap::new() });
-        match self.run_active(slot, &mut inner, active, GroupShard::loaded) {
-            Ok(_) => {
+        match self.run_active(slot, &mut inner, active, VerificationGuard::NONE, |shard, turn| {
+            M::loaded(shard, turn);
+        }) {
+            Ok(ran) => {
                 drop(inner);
                 self.alarm.note(slot.deadline());
+                M::carry_out(self, shards, index, ran.effects, ran.answered.durable);
             }
             Err(error) => {
-                tracing::warn!(partition = %slot.partition.name(), %error, "the groups of this partition are read again at the next request");
+                tracing::warn!(partition = %slot.partition.name(), %error, "the {} of this partition are read again at the next request", M::WHAT);
                 inner.state = State::Unloaded;
             }
         }
     }
 }
 
-impl Load {
+impl<M: Machine> Load<M> {
     /// Says how far the load is when it takes long, and that it has ended.
-    fn tell(&self, done: usize, coordinator: &GroupCoordinator) {
+    fn tell(&self, done: usize, coordinator: &Coordinator<M>) {
         let (total, records) = (self.indexes.len(), self.records.load(Ordering::Relaxed));
         let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         if done == total {
             coordinator.stats.load_ms.store(ms, Ordering::Relaxed);
             if self.why == Why::TopicSeen || self.began.elapsed() >= PROGRESS_INTERVAL {
-                tracing::info!(partitions = total, records, ms, "groups loaded");
+                tracing::info!(partitions = total, records, ms, "{} loaded", M::WHAT);
             }
         } else if let Some(mut told_at) = self.told_at.try_lock()
             && told_at.elapsed() >= PROGRESS_INTERVAL
         {
             *told_at = Instant::now();
-            tracing::info!("loading groups: {done} of {total} partitions, {records} records");
+            tracing::info!("loading {}: {done} of {total} partitions, {records} records", M::WHAT);
         }
     }
+}
+
+/// Replays a record of a batch: as what it says, as what counts once its transaction ends, or as the end of one.
+///
+/// # Errors
+/// It isn't what its key says, and why.
+fn replay_record<M: Machine>(
+    shard: &mut M::Shard,
+    now: Now,
+    batch: &BatchHeader,
+    record: &Record<'_>,
+    partition: &Partition,
+) -> Result<(), String> {
+    if batch.is_control() {
+        // Control records of other kinds are for the log alone.
+        if let Some(marker) = ControlMarker::of_record(record) {
+            M::replay_end_transaction_marker(shard, batch.producer_id, marker.is_commit);
+        }
+        return Ok(());
+    }
+    let key = record.key.ok_or("it has no key")?;
+    match M::decode(key, record.value) {
+        Ok(record) if batch.is_transactional() => {
+            M::replay_transactional(shard, now, batch.producer_id, record);
+        }
+        Ok(record) => M::replay(shard, now, record),
+        // As Kafka: left over by another version, or by groups of another kind.
+        Err(Undecoded::Unknown(what)) => {
+            tracing::warn!(partition = %partition.name(), "a record is passed over: {what}");
+        }
+        Err(Undecoded::Damaged(what)) => return Err(what),
+    }
+    Ok(())
 }
 
 /// The size of the batch at the start of `bytes`, if all of it is there.

@@ -1,25 +1,33 @@
-//! Drives the group coordinator: one [`GroupShard`](fluxmq_coordinator::GroupShard) for each partition of `__consumer_offsets`, its turns, its log.
+//! Drives the coordinators: one machine for each partition of the topic that they are kept in, its turns, its log. For groups that
+//! is a [`GroupShard`](fluxmq_coordinator::GroupShard) and `__consumer_offsets`, for transactions a
+//! [`TransactionShard`](fluxmq_coordinator::TransactionShard) and `__transaction_state`; [`machine`] says what they have
+//! in common, and [`transactions`] what happens when one ends.
 //!
-//! A request is one turn of its group's shard: under the shard's lock the machine says which records it leaves, they
+//! A request is one turn of its group's or transactional id's shard: under the shard's lock the machine says which records it leaves, they
 //! are appended as one batch and replayed into the shard; the answer leaves once the log is durable up to there.
 //! Handlers call
 //!
-//! - [`GroupCoordinator::turn`] for a request of one group that is answered in its own turn,
+//! - [`Coordinator::turn`] for a request of one id that is answered in its own turn,
 //! - [`GroupCoordinator::exchange`] for JoinGroup and SyncGroup, whose answer may come from a later turn,
-//! - [`GroupCoordinator::shard_of`] and [`GroupCoordinator::turn_at`] where a request names many groups, or all.
+//! - [`Coordinator::shard_of`] and [`Coordinator::turn_at`] where a request names many, or all,
+//! - [`GroupCoordinator::turn_in_transaction`] for offsets that a producer's transaction commits.
 //!
 //! They run on the network thread that read the request. What they give back says what the answer has to wait for:
 //! see [`wait`]. Errors are the codes to answer with.
 
 pub mod config;
+mod groups;
+mod internal_topic;
 mod load;
-mod offsets_topic;
+pub mod machine;
+mod offsets_transactions;
 mod settings;
 mod shards;
 #[cfg(test)]
 mod tests;
 mod timers;
 mod topics;
+pub mod transactions;
 mod turn;
 pub mod wait;
 
@@ -27,36 +35,39 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
-use fluxmq_coordinator::GroupCoordinatorConfig;
 use fluxmq_protocol::{ErrorCode, StrBytes};
 use parking_lot::Mutex;
 
 use self::config::CoordinationConfig;
-use self::settings::GroupOverrides;
+use self::groups::Groups;
+use self::machine::Machine;
 use self::shards::Shards;
 use self::timers::Alarm;
 use crate::blocking::BlockingPool;
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
 use crate::meta::Metadata;
+use crate::meta::features::Feature;
 use crate::partitions::PartitionManager;
 
 /// The topic that groups and their offsets are kept in.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// The group coordinator of this broker, which coordinates every group.
-pub struct GroupCoordinator {
+pub type GroupCoordinator = Coordinator<Groups>;
+
+/// Drives the machines of one kind, one for each partition of their topic.
+pub struct Coordinator<M: Machine> {
     /// What the machines are told.
-    machine_config: Arc<GroupCoordinatorConfig>,
+    machine: M,
     config: CoordinationConfig,
     broker_config: Arc<BrokerConfig>,
     metadata: Arc<Metadata>,
     partitions: Arc<PartitionManager>,
     clock: Clock,
     blocking: BlockingPool,
-    overrides: GroupOverrides,
     /// The shards of the topic as it is; none while there is no topic.
-    shards: ArcSwapOption<Shards>,
+    shards: ArcSwapOption<Shards<M>>,
     /// The image of the topics that `shards` was last held against.
     followed_version: AtomicI64,
     /// Held while `shards` is replaced.
@@ -81,22 +92,20 @@ pub struct Stats {
     pub load_ms: AtomicU64,
 }
 
-impl GroupCoordinator {
-    /// A coordinator of the groups in the topics of `metadata`. What is stored of them is being read when this
-    /// returns.
-    #[must_use]
-    pub fn start(
-        config: &Arc<BrokerConfig>,
+impl<M: Machine> Coordinator<M> {
+    fn start_with(
+        machine: M,
+        config: CoordinationConfig,
+        broker_config: &Arc<BrokerConfig>,
         metadata: Arc<Metadata>,
         partitions: Arc<PartitionManager>,
         clock: Clock,
         blocking: BlockingPool,
     ) -> Arc<Self> {
-        let coordinator = Arc::new(GroupCoordinator {
-            machine_config: Arc::new(config::machine_config(config)),
-            config: CoordinationConfig::of(config),
-            broker_config: Arc::clone(config),
-            overrides: GroupOverrides::new(Arc::clone(&metadata), config),
+        let coordinator = Arc::new(Coordinator {
+            machine,
+            config,
+            broker_config: Arc::clone(broker_config),
             metadata,
             partitions,
             clock,
@@ -113,35 +122,69 @@ impl GroupCoordinator {
         coordinator
     }
 
-    /// The number of the shard that `group_id` belongs to.
+    /// The number of the shard that `id` belongs to: a group, or a transactional id.
     ///
     /// # Errors
-    /// What to answer: the topic of the groups does not exist, or the broker stops.
-    pub fn shard_of(self: &Arc<Self>, group_id: &str) -> Result<usize, ErrorCode> {
-        Ok(self.current()?.of_group(group_id))
+    /// What to answer: the topic does not exist, or the broker stops.
+    pub fn shard_of(self: &Arc<Self>, id: &str) -> Result<usize, ErrorCode> {
+        Ok(self.current()?.of_id(id))
     }
 
-    /// How many shards there are; 0 while the topic of the groups does not exist.
+    /// How many shards there are; 0 while the topic does not exist.
     pub fn shard_count(self: &Arc<Self>) -> usize {
         self.current().map_or(0, |shards| shards.len())
     }
 
-    /// How many groups the shards hold that can be asked now.
+    /// How many groups, or transactional ids, the shards hold that can be asked now.
     #[must_use]
-    pub fn group_count(&self) -> usize {
-        self.shards.load().as_ref().map_or(0, |shards| shards.group_count())
+    pub fn count(&self) -> usize {
+        self.shards.load().as_ref().map_or(0, |shards| shards.count())
     }
 
-    /// Whether ConsumerGroupHeartbeat is served: `group.coordinator.rebalance.protocols`.
-    #[must_use]
-    pub fn serves_consumer_groups(&self) -> bool {
-        self.machine_config.consumer_groups_enabled
-    }
-
-    /// Whether shards are being read, so that some groups are answered with COORDINATOR_LOAD_IN_PROGRESS.
+    /// Whether shards are being read, so that some requests are answered with COORDINATOR_LOAD_IN_PROGRESS.
     #[must_use]
     pub fn is_loading(&self) -> bool {
         self.shards.load().as_ref().is_some_and(|shards| shards.is_loading())
+    }
+
+    /// Ends the coordinator before the partitions are closed: requests that wait are answered with NOT_COORDINATOR,
+    /// later ones with COORDINATOR_NOT_AVAILABLE.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        let _following = self.following.lock();
+        if let Some(shards) = self.shards.swap(None) {
+            shards.unload();
+        }
+    }
+}
+
+impl GroupCoordinator {
+    /// A coordinator of the groups in the topics of `metadata`. What is stored of them is being read when this
+    /// returns.
+    #[must_use]
+    pub fn start(
+        config: &Arc<BrokerConfig>,
+        metadata: Arc<Metadata>,
+        partitions: Arc<PartitionManager>,
+        clock: Clock,
+        blocking: BlockingPool,
+    ) -> Arc<Self> {
+        let groups = Groups::new(config, &metadata);
+        let driven = CoordinationConfig::of_groups(config);
+        Self::start_with(groups, driven, config, metadata, partitions, clock, blocking)
+    }
+
+    /// Whether ConsumerGroupHeartbeat is served: `group.coordinator.rebalance.protocols`, and the feature `group.version`.
+    #[must_use]
+    pub fn serves_consumer_groups(&self) -> bool {
+        self.machine.config.consumer_groups_enabled && self.metadata.features().level(Feature::Group) > 0
+    }
+
+    /// Whether the coordinator of transactions is asked before a transaction commits its first offsets to a partition:
+    /// `transaction.partition.verification.enable`.
+    #[must_use]
+    pub fn verifies_transactions(&self) -> bool {
+        self.machine.verifies_transactions
     }
 
     /// Tells the shards that topics were deleted: what is committed for them goes. A load that is under way keeps it, as
@@ -154,16 +197,6 @@ impl GroupCoordinator {
         let missed = (0..self.shard_count()).filter(|index| !told(*index)).count();
         if missed > 0 {
             tracing::warn!(missed, "shards keep what is committed for deleted topics until it expires");
-        }
-    }
-
-    /// Ends the coordinator before the partitions are closed: requests that wait are answered with NOT_COORDINATOR,
-    /// later ones with COORDINATOR_NOT_AVAILABLE.
-    pub fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        let _following = self.following.lock();
-        if let Some(shards) = self.shards.swap(None) {
-            shards.unload();
         }
     }
 }

@@ -4,34 +4,35 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use fluxmq_coordinator::{GroupShard, Reply, Token};
+use fluxmq_coordinator::{Reply, Token};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::machine::Machine;
 use super::wait::{Answered, DurableAt};
 use crate::partitions::partition::Partition;
 
 /// The next deadline of a shard without timers.
 pub(super) const NO_DEADLINE: i64 = i64::MAX;
 
-/// One shard for each partition of one topic of groups. Deleting the topic ends them all.
-pub(super) struct Shards {
+/// One shard for each partition of one topic. Deleting the topic ends them all.
+pub struct Shards<M: Machine> {
     pub(super) topic_id: Uuid,
-    slots: Box<[Slot]>,
+    slots: Box<[Slot<M>]>,
 }
 
 /// The place of one shard.
-pub(super) struct Slot {
+pub(super) struct Slot<M: Machine> {
     pub(super) partition: Arc<Partition>,
-    pub(super) inner: Mutex<Inner>,
+    pub(super) inner: Mutex<Inner<M>>,
     /// When the shard's next timer is due, in monotonic milliseconds.
     next_deadline_ms: AtomicI64,
 }
 
 /// What the lock of a shard guards.
-pub(super) struct Inner {
-    pub(super) state: State,
+pub(super) struct Inner<M: Machine> {
+    pub(super) state: State<M>,
     /// The durable end that the last records of this shard ask for; 0 when nothing is waited for.
     pub(super) awaited_end: i64,
     /// The log didn't take the last batch, which was said.
@@ -39,26 +40,26 @@ pub(super) struct Inner {
 }
 
 /// Where a shard is.
-pub(super) enum State {
+pub(super) enum State<M: Machine> {
     /// Thrown away, since its log didn't take a batch or a turn panicked: to be read again. Also during a turn, so that
     /// a turn that panics leaves the shard behind in this state.
     Unloaded,
     /// Its log is being read.
     Loading,
     /// It takes requests.
-    Active(Box<Active>),
+    Active(Box<Active<M>>),
     /// Its log can't be read, or its topic is gone.
     Failed,
 }
 
 /// A shard that takes requests.
-pub(super) struct Active {
-    pub(super) shard: GroupShard,
+pub(super) struct Active<M: Machine> {
+    pub(super) shard: M::Shard,
     /// Who waits for the answer of a later turn. Dropping a sender answers with NOT_COORDINATOR.
     pub(super) waiters: HashMap<Token, oneshot::Sender<Answered<Reply>>>,
 }
 
-impl Shards {
+impl<M: Machine> Shards<M> {
     /// The shards of a topic, to be read.
     pub(super) fn new(topic_id: Uuid, partitions: &[Arc<Partition>]) -> Self {
         let slot = |partition: &Arc<Partition>| Slot {
@@ -79,18 +80,18 @@ impl Shards {
         }
     }
 
-    pub(super) fn slot(&self, index: usize) -> Option<&Slot> {
+    pub(super) fn slot(&self, index: usize) -> Option<&Slot<M>> {
         self.slots.get(index)
     }
 
-    /// The shard of a group: Kafka's choice, which clients and tools count on.
-    pub(super) fn of_group(&self, group_id: &str) -> usize {
-        (java_hash(group_id) & 0x7fff_ffff) as usize % self.slots.len()
+    /// The shard of a group or of a transactional id: Kafka's choice, which clients and tools count on.
+    pub(super) fn of_id(&self, id: &str) -> usize {
+        (java_hash(id) & 0x7fff_ffff) as usize % self.slots.len()
     }
 
-    pub(super) fn group_count(&self) -> usize {
-        let count = |slot: &Slot| match &slot.inner.lock().state {
-            State::Active(active) => active.shard.group_count(),
+    pub(super) fn count(&self) -> usize {
+        let count = |slot: &Slot<M>| match &slot.inner.lock().state {
+            State::Active(active) => M::count(&active.shard),
             _ => 0,
         };
         self.slots.iter().map(count).sum()
@@ -115,7 +116,7 @@ impl Shards {
     }
 }
 
-impl Slot {
+impl<M: Machine> Slot<M> {
     pub(super) fn set_deadline(&self, deadline_ms: Option<i64>) {
         self.next_deadline_ms.store(deadline_ms.unwrap_or(NO_DEADLINE), Ordering::SeqCst);
     }
@@ -125,7 +126,7 @@ impl Slot {
     }
 }
 
-impl Inner {
+impl<M: Machine> Inner<M> {
     /// What an answer has to wait for that rests on the shard as it is now.
     pub(super) fn durable(
         &mut self,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use fluxmq_coordinator::GroupShard;
 use tokio::sync::Notify;
 
-use super::GroupCoordinator;
+use super::Coordinator;
+use super::machine::Machine;
 use super::shards::{NO_DEADLINE, Shards};
 
 /// The longest sleep, so that a clock that runs differently is noticed.
@@ -37,7 +37,7 @@ impl Alarm {
     }
 }
 
-impl GroupCoordinator {
+impl<M: Machine> Coordinator<M> {
     /// Fires timers until the task is aborted.
     pub async fn run_timers(self: Arc<Self>) {
         loop {
@@ -62,7 +62,7 @@ impl GroupCoordinator {
 
     /// Fires one timer of each shard that has one due, in a turn of its own. One, so that a shard with many, or with one
     /// that is due again at once, doesn't keep the others waiting.
-    async fn fire_due(self: &Arc<Self>, shards: &Arc<Shards>) {
+    async fn fire_due(self: &Arc<Self>, shards: &Arc<Shards<M>>) {
         let now_ms = self.clock.monotonic_ms();
         for (index, deadline_ms) in shards.deadlines().enumerate() {
             if deadline_ms <= now_ms {
@@ -73,14 +73,16 @@ impl GroupCoordinator {
     }
 
     /// A panic throws the shard away, as in any turn, and not the task.
-    fn fire_one(self: &Arc<Self>, shards: &Arc<Shards>, index: usize) {
-        let turn = || self.turn_in(shards, index, GroupShard::fire_next);
+    fn fire_one(self: &Arc<Self>, shards: &Arc<Shards<M>>, index: usize) {
+        let turn = || self.turn_in(shards, index, |shard, turn| M::fire_next(shard, turn));
         match std::panic::catch_unwind(AssertUnwindSafe(turn)) {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
-                tracing::debug!(shard = index, %error, "a timer of groups found its shard gone");
+                tracing::debug!(shard = index, %error, "a timer of {} found its shard gone", M::WHAT);
             }
-            Err(_) => tracing::error!(shard = index, "a timer of groups panicked; its shard is read again"),
+            Err(_) => {
+                tracing::error!(shard = index, "a timer of {} panicked; its shard is read again", M::WHAT);
+            }
         }
     }
 }

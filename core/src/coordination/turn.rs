@@ -4,18 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use fluxmq_coordinator::{GroupShard, Now, Reply, Token, Turn};
+use fluxmq_coordinator::{GroupShard, Now, Producer, Reply, Token, Turn};
 use fluxmq_protocol::ErrorCode;
-use fluxmq_protocol::group_records::{GroupRecord, TooLong};
-use fluxmq_storage::batch::{self, BatchBuilder, BatchError, BatchRules, CheckedBatch, CompressionRule};
+use fluxmq_protocol::group_records::TooLong;
+use fluxmq_storage::batch::{
+    self, BatchBuilder, BatchError, BatchRules, CheckedBatch, CompressionRule, NO_SEQUENCE,
+};
 use fluxmq_storage::codec::Codec;
+use fluxmq_storage::log;
+use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext, VerificationGuard};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use super::GroupCoordinator;
+use super::machine::{Left, Machine};
 use super::shards::{Active, Inner, Shards, Slot, State};
-use super::topics::ImageTopics;
 use super::wait::{Answered, Exchange};
+use super::{Coordinator, GroupCoordinator};
 use crate::error::coordinator_code;
 use crate::partitions::high_watermark::Acks;
 use crate::partitions::partition::AppendError;
@@ -39,33 +43,16 @@ pub(super) enum TurnError {
 
 type Waiting = (oneshot::Sender<Answered<Reply>>, Answered<Reply>);
 
+/// A turn that was run.
+pub(super) struct Ran<M: Machine, T> {
+    pub(super) answered: Answered<T>,
+    /// To be carried out once the answer may leave.
+    pub(super) effects: M::Effects,
+    /// Who is answered by it.
+    waiting: Vec<Waiting>,
+}
+
 impl GroupCoordinator {
-    /// Runs a turn of the group's shard. What it gives back may be told once `durable` is reached.
-    ///
-    /// # Errors
-    /// The code to answer with: the shard doesn't take requests, or its log didn't take the records. Then nothing has
-    /// changed.
-    pub fn turn<T>(
-        self: &Arc<Self>,
-        group_id: &str,
-        work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
-    ) -> Result<Answered<T>, ErrorCode> {
-        let shards = self.current()?;
-        self.turn_in(&shards, shards.of_group(group_id), work)
-    }
-
-    /// As [`turn`](Self::turn), of shard number `index`.
-    ///
-    /// # Errors
-    /// As for [`turn`](Self::turn).
-    pub fn turn_at<T>(
-        self: &Arc<Self>,
-        index: usize,
-        work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
-    ) -> Result<Answered<T>, ErrorCode> {
-        self.turn_in(&self.current()?, index, work)
-    }
-
     /// Runs a turn that answers through its token, now or in a later turn.
     ///
     /// # Errors
@@ -78,27 +65,72 @@ impl GroupCoordinator {
         let shards = self.current()?;
         let token = Token(self.next_token.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = oneshot::channel();
-        self.run(&shards, shards.of_group(group_id), Some((token, sender)), |shard, turn| {
+        let waiter = Some((token, sender));
+        self.run(&shards, shards.of_id(group_id), waiter, VerificationGuard::NONE, |shard, turn| {
             work(shard, turn, token);
         })?;
         Ok(Exchange::new(receiver))
     }
 
-    pub(super) fn turn_in<T>(
+    /// Runs a turn of the group's shard whose records belong to a producer's transaction: the log takes them under the
+    /// guard that [`begin_verification`](Self::begin_verification) gave.
+    ///
+    /// # Errors
+    /// As for [`turn`](Self::turn), and what the log has against the producer.
+    pub fn turn_in_transaction<T>(
         self: &Arc<Self>,
-        shards: &Arc<Shards>,
-        index: usize,
+        group_id: &str,
+        guard: VerificationGuard,
         work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
     ) -> Result<Answered<T>, ErrorCode> {
-        self.run(shards, index, None, work)
+        let shards = self.current()?;
+        self.run(&shards, shards.of_id(group_id), None, guard, work)
+    }
+}
+
+impl<M: Machine> Coordinator<M> {
+    /// Runs a turn of the shard that `id` belongs to: a group's, or a transactional id's. What it gives back may be told once `durable` is reached.
+    ///
+    /// # Errors
+    /// The code to answer with: the shard doesn't take requests, or its log didn't take the records. Then nothing has
+    /// changed.
+    pub fn turn<T>(
+        self: &Arc<Self>,
+        id: &str,
+        work: impl FnOnce(&mut M::Shard, &mut M::Turn<'_>) -> T,
+    ) -> Result<Answered<T>, ErrorCode> {
+        let shards = self.current()?;
+        self.turn_in(&shards, shards.of_id(id), work)
+    }
+
+    /// As [`turn`](Self::turn), of shard number `index`.
+    ///
+    /// # Errors
+    /// As for [`turn`](Self::turn).
+    pub fn turn_at<T>(
+        self: &Arc<Self>,
+        index: usize,
+        work: impl FnOnce(&mut M::Shard, &mut M::Turn<'_>) -> T,
+    ) -> Result<Answered<T>, ErrorCode> {
+        self.turn_in(&self.current()?, index, work)
+    }
+
+    pub(super) fn turn_in<T>(
+        self: &Arc<Self>,
+        shards: &Arc<Shards<M>>,
+        index: usize,
+        work: impl FnOnce(&mut M::Shard, &mut M::Turn<'_>) -> T,
+    ) -> Result<Answered<T>, ErrorCode> {
+        self.run(shards, index, None, VerificationGuard::NONE, work)
     }
 
     fn run<T>(
         self: &Arc<Self>,
-        shards: &Arc<Shards>,
+        shards: &Arc<Shards<M>>,
         index: usize,
         waiter: Option<(Token, oneshot::Sender<Answered<Reply>>)>,
-        work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
+        guard: VerificationGuard,
+        work: impl FnOnce(&mut M::Shard, &mut M::Turn<'_>) -> T,
     ) -> Result<Answered<T>, ErrorCode> {
         let slot = shards.slot(index).ok_or(ErrorCode::NotCoordinator)?;
         let mut inner = slot.inner.lock();
@@ -130,15 +162,16 @@ impl GroupCoordinator {
             }
         };
         active.waiters.extend(waiter);
-        match self.run_active(slot, &mut inner, active, work) {
-            Ok((answered, waiting)) => {
+        match self.run_active(slot, &mut inner, active, guard, work) {
+            Ok(ran) => {
                 drop(inner);
                 self.alarm.note(slot.deadline());
-                for (sender, reply) in waiting {
+                for (sender, reply) in ran.waiting {
                     // Whoever waited may have gone.
                     let _ = sender.send(reply);
                 }
-                Ok(answered)
+                M::carry_out(self, shards, index, ran.effects, ran.answered.durable.clone());
+                Ok(ran.answered)
             }
             Err(error) => {
                 let code = self.append_failed(shards, index, &mut inner, &error);
@@ -151,27 +184,30 @@ impl GroupCoordinator {
     /// Runs one turn of a shard that was taken from its place, and puts it back unless its log didn't take the records.
     pub(super) fn run_active<T>(
         &self,
-        slot: &Slot,
-        inner: &mut Inner,
-        mut active: Box<Active>,
-        work: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T,
-    ) -> Result<(Answered<T>, Vec<Waiting>), TurnError> {
+        slot: &Slot<M>,
+        inner: &mut Inner<M>,
+        mut active: Box<Active<M>>,
+        guard: VerificationGuard,
+        work: impl FnOnce(&mut M::Shard, &mut M::Turn<'_>) -> T,
+    ) -> Result<Ran<M, T>, TurnError> {
         let began = Instant::now();
         let now = self.now();
-        let (value, records, replies, all_in_records) = self.metadata.with_topics(|image| {
-            let topics = ImageTopics(image);
-            let mut turn = Turn::new(now, &topics, &self.overrides);
-            let value = work(&mut active.shard, &mut turn);
-            (value, turn.records, turn.replies, turn.all_in_records)
-        });
+        let (value, left) =
+            M::in_turn(self, &slot.partition, now, |turn: &mut M::Turn<'_>| work(&mut active.shard, turn));
+        let Left { records, transaction, replies, all_in_records, effects } = left;
         if !records.is_empty() {
-            let appended = encode(&records, now.wall_ms, self.config.codec)
-                .and_then(|batch| Ok(slot.partition.append(&batch, Acks::All, now.wall_ms)?));
+            let context = TransactionContext { guard, ..TransactionContext::NONE };
+            let append = |batch: &CheckedBatch| {
+                let origin = AppendOrigin::Coordinator;
+                slot.partition.append_as(origin, batch, Acks::All, now.wall_ms, context)
+            };
+            let appended = encode::<M>(&records, transaction, now.wall_ms, self.config.codec)
+                .and_then(|batch| Ok(append(&batch)?));
             let outcome = match appended {
                 Ok(outcome) => outcome,
                 Err(error) => {
                     if all_in_records {
-                        slot.set_deadline(active.shard.next_deadline());
+                        slot.set_deadline(M::next_deadline(&active.shard));
                         inner.state = State::Active(active);
                     }
                     return Err(error);
@@ -181,11 +217,14 @@ impl GroupCoordinator {
                 inner.awaited_end = end_offset;
             }
             if std::mem::take(&mut inner.refused) {
-                tracing::info!(partition = %slot.partition.name(), "records of groups are appended again");
+                tracing::info!(partition = %slot.partition.name(), "records of {} are appended again", M::WHAT);
             }
             self.stats.records.fetch_add(records.len() as u64, Ordering::Relaxed);
             for record in records {
-                active.shard.replay(now, record);
+                match transaction {
+                    Some(producer) => M::replay_transactional(&mut active.shard, now, producer.id, record),
+                    None => M::replay(&mut active.shard, now, record),
+                }
             }
         }
         let durable = inner.durable(&slot.partition, self.config.commit_timeout);
@@ -196,21 +235,21 @@ impl GroupCoordinator {
                 Some((sender, Answered { value: reply, durable: durable.clone() }))
             })
             .collect();
-        slot.set_deadline(active.shard.next_deadline());
+        slot.set_deadline(M::next_deadline(&active.shard));
         inner.state = State::Active(active);
         self.stats.turns.fetch_add(1, Ordering::Relaxed);
         let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.stats.turn_time_ns.fetch_add(took, Ordering::Relaxed);
-        Ok((Answered { value, durable }, waiting))
+        Ok(Ran { answered: Answered { value, durable }, effects, waiting })
     }
 
     /// What to answer when the log of a shard didn't take its records. Unless the shard is in its place again, what the
     /// machine had begun is thrown away with it, and whoever waited in it is answered; the log says how it really is.
     fn append_failed(
         self: &Arc<Self>,
-        shards: &Arc<Shards>,
+        shards: &Arc<Shards<M>>,
         index: usize,
-        inner: &mut Inner,
+        inner: &mut Inner<M>,
         error: &TurnError,
     ) -> ErrorCode {
         let code = match error {
@@ -219,11 +258,15 @@ impl GroupCoordinator {
                 inner.state = State::Failed;
                 return coordinator_code(ErrorCode::from(error));
             }
+            // The producer's own doing. Such a turn only left records, so the shard is in its place.
+            TurnError::Append(error @ AppendError::Log(log::AppendError::Sequence(_))) => {
+                return ErrorCode::from(error);
+            }
             TurnError::Append(error) => coordinator_code(ErrorCode::from(error)),
             TurnError::Batch(_) | TurnError::Record(_) => ErrorCode::UnknownServerError,
         };
         if !std::mem::replace(&mut inner.refused, true) {
-            tracing::warn!(shard = index, %error, "records of groups were not appended");
+            tracing::warn!(shard = index, %error, "records of {} were not appended", M::WHAT);
         }
         if !matches!(inner.state, State::Active(_)) {
             shards.set_deadline(index, None);
@@ -237,11 +280,19 @@ impl GroupCoordinator {
     }
 }
 
-/// One batch of the records, in the codec of the topic.
-fn encode(records: &[GroupRecord], timestamp_ms: i64, codec: Codec) -> Result<CheckedBatch, TurnError> {
+/// One batch of the records, in the codec of the topic; a transactional one if they belong to a producer's transaction.
+fn encode<M: Machine>(
+    records: &[M::Record],
+    transaction: Option<Producer>,
+    timestamp_ms: i64,
+    codec: Codec,
+) -> Result<CheckedBatch, TurnError> {
     let mut builder = BatchBuilder::with_capacity(BATCH_CAPACITY_BYTES);
+    if let Some(Producer { id, epoch }) = transaction {
+        builder = builder.producer(id, epoch, NO_SEQUENCE).transactional();
+    }
     for record in records {
-        let (key, value) = record.encode()?;
+        let (key, value) = M::encode(record)?;
         builder.push(timestamp_ms, Some(&key), value.as_deref(), &[]);
     }
     let batch = builder.build();

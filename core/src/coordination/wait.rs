@@ -8,7 +8,7 @@ use fluxmq_protocol::ErrorCode;
 use tokio::sync::oneshot;
 
 use crate::error::coordinator_code;
-use crate::partitions::partition::Partition;
+use crate::partitions::partition::{CommitState, Partition};
 use crate::partitions::waiters::CommitWait;
 
 /// What a turn says, and what has to be durable before it is told.
@@ -47,6 +47,21 @@ impl DurableAt {
         match ErrorCode::from(self.partition.commit_state(self.end_offset)) {
             ErrorCode::None => Ok(()),
             code => Err(coordinator_code(code)),
+        }
+    }
+
+    /// Waits for the sync however long it takes, and says how that ended: not with [`CommitState::Pending`].
+    pub(super) async fn settled(self) -> CommitState {
+        loop {
+            let mut wait = CommitWait::new();
+            wait.watch(&self.partition, self.end_offset);
+            if !wait.is_empty() {
+                wait.done().await;
+            }
+            match self.partition.commit_state(self.end_offset) {
+                CommitState::Pending => {}
+                settled => return settled,
+            }
         }
     }
 }

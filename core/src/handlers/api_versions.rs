@@ -1,8 +1,7 @@
 //! ApiVersions (key 18), v0–4. KIP-35, KIP-511 (client software name, answer to an unsupported version), KIP-584
 //! (features, v3), KIP-1022 (features whose lowest level is 0, v4).
 //!
-//! The ranges are those of the dispatch table. The one feature is `group.version`, whose level 1 is KIP-848; it cannot
-//! be changed. Deliberately not here: features that are not served are not listed; v5 (cluster id and node id, KIP-1242) is answered as any version that is not served.
+//! The ranges are those of the dispatch table, the features those of [`Feature`]. Deliberately not here: features that are not served are not listed; v5 (cluster id and node id, KIP-1242) is answered as any version that is not served.
 
 use bytes::Bytes;
 use fluxmq_protocol::error::ErrorCode;
@@ -12,19 +11,14 @@ use fluxmq_protocol::messages::api_versions_response::{
 use fluxmq_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use fluxmq_protocol::{StrBytes, parts};
 
+use crate::meta::features::{Feature, Features};
 use crate::request::{CloseReason, Outcome, RequestContext};
 use crate::served_api::ServedApi;
 
-/// The feature whose level says which group protocols there are.
-const GROUP_FEATURE: &str = "group.version";
-/// Its level from which KIP-848 is served.
-const CONSUMER_GROUPS_LEVEL: i16 = 1;
 /// The first version that has features.
 const FIRST_VERSION_WITH_FEATURES: i16 = 3;
 /// The first version whose clients can read a feature with the level 0.
 const FIRST_VERSION_WITH_LEVEL_0: i16 = 4;
-/// There is one set of features, and this is its number.
-const FEATURES_EPOCH: i64 = 0;
 
 /// Answers with the table's ranges, or INVALID_REQUEST when the client gives itself a name that Kafka refuses.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
@@ -36,7 +30,8 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
             return ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
         }
         let ranges = context.broker().apis.iter().map(range).collect();
-        with_features(ApiVersionsResponse::default().with_api_keys(ranges), context.api_version)
+        let features = context.broker().metadata.features();
+        with_features(ApiVersionsResponse::default().with_api_keys(ranges), context.api_version, &features)
     });
     context.outcome(response)
 }
@@ -52,24 +47,30 @@ pub fn unsupported_version(correlation_id: i32, own: ServedApi) -> Outcome {
     }
 }
 
-fn with_features(response: ApiVersionsResponse, version: i16) -> ApiVersionsResponse {
+fn with_features(response: ApiVersionsResponse, version: i16, features: &Features) -> ApiVersionsResponse {
     if version < FIRST_VERSION_WITH_FEATURES {
         return response;
     }
-    let name = StrBytes::from_static_str(GROUP_FEATURE);
-    let finalized = FinalizedFeatureKey::default()
-        .with_name(name.clone())
-        .with_min_version_level(CONSUMER_GROUPS_LEVEL)
-        .with_max_version_level(CONSUMER_GROUPS_LEVEL);
-    let supported = SupportedFeatureKey::default()
-        .with_name(name)
-        .with_min_version(0)
-        .with_max_version(CONSUMER_GROUPS_LEVEL);
-    let shown = version >= FIRST_VERSION_WITH_LEVEL_0;
+    let name = |feature: Feature| StrBytes::from_static_str(feature.name());
+    let finalized = |feature: Feature| {
+        let level = features.level(feature);
+        let finalized = FinalizedFeatureKey::default()
+            .with_name(name(feature))
+            .with_min_version_level(level)
+            .with_max_version_level(level);
+        (level > 0).then_some(finalized)
+    };
+    let supported = |feature: Feature| {
+        SupportedFeatureKey::default()
+            .with_name(name(feature))
+            .with_min_version(0)
+            .with_max_version(feature.max_level())
+    };
+    let shown = Feature::ALL.into_iter().filter(|_| version >= FIRST_VERSION_WITH_LEVEL_0);
     response
-        .with_supported_features(shown.then_some(supported).into_iter().collect())
-        .with_finalized_features_epoch(FEATURES_EPOCH)
-        .with_finalized_features(vec![finalized])
+        .with_supported_features(shown.map(supported).collect())
+        .with_finalized_features_epoch(features.epoch)
+        .with_finalized_features(Feature::ALL.into_iter().filter_map(finalized).collect())
 }
 
 fn range(api: &ServedApi) -> ApiVersion {

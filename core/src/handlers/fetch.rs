@@ -18,11 +18,12 @@ use bytes::Bytes;
 use fluxmq_protocol::fetch_response::{FetchBody, FetchPartition, FetchTopic, Records, encode_fetch};
 use fluxmq_protocol::messages::fetch_request::ForgottenTopic;
 use fluxmq_protocol::messages::fetch_response::{
-    EpochEndOffset, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use fluxmq_protocol::messages::{FetchRequest, TopicName};
 use fluxmq_protocol::{ErrorCode, StrBytes};
 use fluxmq_storage::slice::Slice;
+use fluxmq_storage::txn_index;
 use uuid::Uuid;
 
 use super::fetch_planner::{self, Isolation, Limits, Plan, Planned};
@@ -45,6 +46,7 @@ const FIRST_VERSION_WITH_CURRENT_LEADER: i16 = 16;
 const FIRST_VERSION_WITH_ZSTD: i16 = 10;
 /// Last version that does not know KAFKA_STORAGE_ERROR.
 const LAST_VERSION_WITHOUT_STORAGE_ERROR: i16 = 5;
+const READ_UNCOMMITTED: i8 = 0;
 const READ_COMMITTED: i8 = 1;
 /// Replica id of a consumer that debugs.
 const DEBUGGING_REPLICA_ID: i32 = -2;
@@ -55,6 +57,9 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         Ok(request) => request,
         Err(reason) => return Outcome::Close(reason),
     };
+    if !matches!(request.isolation_level, READ_UNCOMMITTED | READ_COMMITTED) {
+        return Outcome::Ready(refused(context, request, ErrorCode::UnknownServerError));
+    }
     let fetch = match Fetch::begin(context, request) {
         Ok(fetch) => fetch,
         Err(error) => return Outcome::Ready(without_partitions(context, INVALID_SESSION_ID, error)),
@@ -154,8 +159,12 @@ impl Fetch {
             let missing_bytes = i64::from(self.min_bytes) - i64::try_from(plan.bytes).unwrap_or(i64::MAX);
             let mut wait = FetchWait::new(missing_bytes);
             for ((_, partition), planned) in self.targets.iter().zip(&plan.partitions) {
-                if let Some(seen) = planned.seen {
-                    wait.watch(partition, seen);
+                match planned.seen {
+                    Some(seen) if self.limits.isolation == Isolation::LastStableOffset => {
+                        wait.watch_committed(partition, seen);
+                    }
+                    Some(seen) => wait.watch(partition, seen),
+                    None => {}
                 }
             }
             let mut ready = pin!(wait.ready());
@@ -240,11 +249,10 @@ impl Fetch {
         // Kafka sends a list, though an empty one, wherever it has looked for aborted transactions, and where it has
         // not even found the partition.
         let unknown = matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId);
-        if unknown || (self.limits.isolation == Isolation::LastStableOffset && planned.seen.is_some()) {
-            data.aborted_transactions = Some(Vec::new());
-        } else {
-            data.aborted_transactions = None;
-        }
+        data.aborted_transactions = match &planned.aborted_transactions {
+            Some(aborted) => Some(aborted.iter().map(of_aborted).collect()),
+            None => unknown.then(Vec::new),
+        };
         if let Some((epoch, end_offset)) = planned.diverging_epoch {
             data.diverging_epoch = EpochEndOffset::default().with_epoch(epoch).with_end_offset(end_offset);
         }
@@ -277,6 +285,12 @@ impl Fetch {
             .with_port(i32::from(listener.advertised_port))
             .with_rack(rack.map(StrBytes::from_string))
     }
+}
+
+fn of_aborted(transaction: &txn_index::AbortedTransaction) -> AbortedTransaction {
+    AbortedTransaction::default()
+        .with_producer_id(transaction.producer_id.into())
+        .with_first_offset(transaction.first_offset)
 }
 
 /// About how many records an answer holds, for metrics: its share of the bytes up to what is seen of the segment, or of
@@ -376,6 +390,35 @@ fn add_to_topic(topics: &mut Vec<FetchTopic<Slice>>, wanted: &Wanted, partition:
         Some(last) if last.topic == topic && last.topic_id == topic_id => last.partitions.push(partition),
         _ => topics.push(FetchTopic { topic, topic_id, partitions: vec![partition] }),
     }
+}
+
+/// The refusal of a whole request. Clients before v13 are told it in each partition too.
+fn refused(context: &RequestContext, request: FetchRequest, error: ErrorCode) -> Response {
+    let planned = Planned::<Slice>::failed(error);
+    let refused_partition = |index| FetchPartition {
+        data: PartitionData::default()
+            .with_partition_index(index)
+            .with_error_code(error.code())
+            .with_high_watermark(planned.high_watermark)
+            .with_last_stable_offset(planned.last_stable_offset)
+            .with_log_start_offset(planned.log_start_offset)
+            .with_aborted_transactions(Some(Vec::new())),
+        records: Records::Empty,
+    };
+    let has_partitions = context.api_version < FIRST_VERSION_WITH_TOPIC_IDS;
+    let topics = request.topics.into_iter().filter(|_| has_partitions).map(|topic| FetchTopic {
+        topic: topic.topic,
+        topic_id: Uuid::nil(),
+        partitions: topic.partitions.iter().map(|asked| refused_partition(asked.partition)).collect(),
+    });
+    let body = FetchBody {
+        throttle_time_ms: 0,
+        error_code: error.code(),
+        session_id: request.session_id,
+        responses: topics.collect(),
+        node_endpoints: Vec::new(),
+    };
+    encode(context, body)
 }
 
 fn without_partitions(context: &RequestContext, session_id: i32, error: ErrorCode) -> Response {

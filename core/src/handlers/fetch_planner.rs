@@ -7,6 +7,7 @@ use fluxmq_protocol::ErrorCode;
 use fluxmq_storage::LogOffsetMetadata;
 use fluxmq_storage::log::ReadError;
 use fluxmq_storage::slice::Slice;
+use fluxmq_storage::txn_index::AbortedTransaction;
 
 use super::fetch_session::PartitionRequest;
 use crate::error::read_code;
@@ -80,6 +81,16 @@ pub trait Source {
         until: LogOffsetMetadata,
         min_one_batch: bool,
     ) -> Result<Self::Records, ErrorCode>;
+
+    /// The aborted transactions that `records` may hold parts of; they were read from `offset` on.
+    ///
+    /// # Errors
+    /// The code of the answer.
+    fn aborted_transactions(
+        &self,
+        offset: i64,
+        records: &Self::Records,
+    ) -> Result<Vec<AbortedTransaction>, ErrorCode>;
 }
 
 impl Source for Arc<Partition> {
@@ -100,7 +111,7 @@ impl Source for Arc<Partition> {
 
     fn marks(&self) -> Marks {
         // The log end is taken last: it is never before the others.
-        let (high_watermark, last_stable_offset) = (self.high_watermark(), self.last_stable_offset());
+        let (high_watermark, last_stable_offset) = self.high_watermark_and_last_stable_offset();
         Marks {
             log_start_offset: self.log_start_offset(),
             high_watermark,
@@ -126,15 +137,25 @@ impl Source for Arc<Partition> {
         until: LogOffsetMetadata,
         min_one_batch: bool,
     ) -> Result<Slice, ErrorCode> {
-        self.log().read(offset, max_bytes, until, min_one_batch).map_err(|error| {
-            if let ReadError::Io(error) = &error
-                && error.kind() != std::io::ErrorKind::InvalidData
-            {
-                self.storage_failed(error);
-            }
-            read_code(&error)
-        })
+        self.log().read(offset, max_bytes, until, min_one_batch).map_err(|error| read_failed(self, &error))
     }
+
+    fn aborted_transactions(
+        &self,
+        offset: i64,
+        records: &Slice,
+    ) -> Result<Vec<AbortedTransaction>, ErrorCode> {
+        self.log().aborted_transactions_in(offset, records).map_err(|error| read_failed(self, &error))
+    }
+}
+
+fn read_failed(partition: &Partition, error: &ReadError) -> ErrorCode {
+    if let ReadError::Io(error) = error
+        && error.kind() != std::io::ErrorKind::InvalidData
+    {
+        partition.storage_failed(error);
+    }
+    read_code(error)
 }
 
 /// What bounds a whole fetch.
@@ -163,6 +184,8 @@ pub struct Planned<R> {
     pub diverging_epoch: Option<(i32, i64)>,
     /// The records.
     pub records: R,
+    /// Transactions whose records the client has to pass over; `None` where that isn't looked for.
+    pub aborted_transactions: Option<Vec<AbortedTransaction>>,
     /// Where the records end that the client may see: a waiting fetch watches it move.
     pub seen: Option<LogOffsetMetadata>,
 }
@@ -178,6 +201,7 @@ impl<R: Stretch> Planned<R> {
             log_start_offset: UNKNOWN,
             diverging_epoch: None,
             records: R::default(),
+            aborted_transactions: None,
             seen: None,
         }
     }
@@ -238,6 +262,7 @@ fn plan_partition<S: Source>(
         log_start_offset: marks.log_start_offset,
         diverging_epoch: None,
         records: S::Records::default(),
+        aborted_transactions: None,
         seen: None,
     };
     if request.last_fetched_epoch >= 0 {
@@ -264,6 +289,14 @@ fn plan_partition<S: Source>(
         allowed_bytes => allowed_bytes.unwrap_or(0),
     };
     planned.records = source.read(request.fetch_offset, allowed_bytes, until, min_one_batch)?;
+    if limits.isolation == Isolation::LastStableOffset {
+        let aborted = if planned.records.len_bytes() == 0 {
+            Vec::new()
+        } else {
+            source.aborted_transactions(request.fetch_offset, &planned.records)?
+        };
+        planned.aborted_transactions = Some(aborted);
+    }
     planned.seen = Some(until);
     Ok(planned)
 }
@@ -337,6 +370,23 @@ mod tests {
             }
             Ok(available.min(max.max(BATCH_BYTES)) as usize)
         }
+
+        /// One aborted transaction, over the batches that were read.
+        fn aborted_transactions(
+            &self,
+            offset: i64,
+            records: &usize,
+        ) -> Result<Vec<AbortedTransaction>, ErrorCode> {
+            self.state?;
+            let last_offset = offset + *records as i64 / BATCH_BYTES - 1;
+            let last_stable_offset = last_offset + 1;
+            Ok(vec![AbortedTransaction {
+                producer_id: 7,
+                first_offset: offset,
+                last_offset,
+                last_stable_offset,
+            }])
+        }
     }
 
     fn log(end: i64) -> Fake {
@@ -400,6 +450,9 @@ mod tests {
             assert_eq!((planned.error, planned.records), (ErrorCode::None, bytes), "{isolation:?}");
             assert_eq!(planned.seen, Some(mark(seen)));
             assert_eq!((planned.high_watermark, planned.last_stable_offset), (4, 2));
+            let aborted = planned.aborted_transactions.as_ref().map(Vec::len);
+            let looked_for = isolation == Isolation::LastStableOffset;
+            assert_eq!(aborted, looked_for.then_some(usize::from(bytes > 0)), "{isolation:?}");
         }
     }
 

@@ -1,14 +1,9 @@
 //! FindCoordinator (key 10), v0–6. KIP-98 (key types, v1), KIP-699 (many keys, v4), KIP-932 (share, v6).
 //!
-//! This broker coordinates every group. The topic of the groups is made when a client first asks, and the answer waits
-//! for it; Kafka answers COORDINATOR_NOT_AVAILABLE meanwhile.
+//! This broker coordinates every group and every transaction. The topic of the groups, or of the transactions, is made
+//! when a client first asks, and the answer waits for it; Kafka answers COORDINATOR_NOT_AVAILABLE meanwhile.
 //!
-//! Deliberately not here: transactions and share groups. A transactional id is refused with the reason and a code that
-//! the producer takes for final, where it would ask again until its time is up on others: UNSUPPORTED_VERSION for
-//! those that send v4 and later; before, TRANSACTIONAL_ID_AUTHORIZATION_FAILED, the one code that librdkafka gives up
-//! on. A share key is INVALID_REQUEST, as in Kafka for what is no share key.
-
-use std::sync::Arc;
+//! Deliberately not here: share groups. A share key is INVALID_REQUEST, as in Kafka for what is no share key.
 
 use bytes::Bytes;
 use fluxmq_protocol::messages::find_coordinator_response::Coordinator;
@@ -24,7 +19,6 @@ const TRANSACTION: i8 = 1;
 const SHARE: i8 = 2;
 /// The first version with many keys.
 const FIRST_VERSION_WITH_KEYS: i16 = 4;
-const NO_TRANSACTIONS: &str = "Transactions are not served by this broker yet.";
 /// What Kafka's old answers say beside the code 0.
 const NO_ERROR_TEXT: &str = "NONE";
 
@@ -34,28 +28,32 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         Ok(request) => request,
         Err(reason) => return Outcome::Close(reason),
     };
+    let has_topic = |kind| match kind {
+        TRANSACTION => context.broker().transactions.has_topic(),
+        _ => context.broker().groups.has_topic(),
+    };
     let found = match request.key_type {
-        GROUP => match context.broker().groups.has_topic() {
+        kind @ (GROUP | TRANSACTION) => match has_topic(kind) {
             Ok(true) => Ok(Node::of(context)),
             Ok(false) => return make_topic(context, request),
             Err(code) => Err(ApiError::bare(code)),
         },
-        TRANSACTION if context.api_version < FIRST_VERSION_WITH_KEYS => {
-            Err(ApiError::new(ErrorCode::TransactionalIdAuthorizationFailed, NO_TRANSACTIONS))
-        }
-        TRANSACTION => Err(ApiError::new(ErrorCode::UnsupportedVersion, NO_TRANSACTIONS)),
         SHARE => Err(ApiError::bare(ErrorCode::InvalidRequest)),
         _ => Err(ApiError::new(ErrorCode::InvalidRequest, MALFORMED)),
     };
     Outcome::Ready(context.respond(&response(request, context.api_version, &found)))
 }
 
-/// Answers once the topic of the groups is made.
+/// Answers once the topic of the groups, or of the transactions, is made.
 fn make_topic(context: &RequestContext, request: FindCoordinatorRequest) -> Outcome {
     let (context, node) = (context.detached(), Node::of(context));
     Outcome::Exclusive(Box::pin(async move {
-        let groups = Arc::clone(&context.broker().groups);
-        let found = groups.ensure_topic().await.map(|()| node).map_err(ApiError::bare);
+        let broker = context.broker();
+        let made = match request.key_type {
+            TRANSACTION => broker.transactions.ensure_topic().await,
+            _ => broker.groups.ensure_topic().await,
+        };
+        let found = made.map(|()| node).map_err(ApiError::bare);
         context.respond(&response(request, context.api_version, &found))
     }))
 }

@@ -1,4 +1,5 @@
-//! What the requests of groups have in common: who asks, and how a turn's answer leaves.
+//! What the requests of groups have in common: who asks, and how a turn's answer leaves, which those of transactions
+//! share.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -27,6 +27,7 @@ const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL_TIMESTAMP: i64 = -4;
 const LATEST_TIERED_TIMESTAMP: i64 = -5;
 const CONSUMER_REPLICA_ID: i32 = -1;
+const READ_UNCOMMITTED: i8 = 0;
 const READ_COMMITTED: i8 = 1;
 const NONE: i64 = -1;
 const NO_EPOCH: i32 = -1;
@@ -37,6 +38,9 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         Ok(request) => request,
         Err(reason) => return Outcome::Close(reason),
     };
+    if !matches!(request.isolation_level, READ_UNCOMMITTED | READ_COMMITTED) {
+        return Outcome::Ready(context.respond(&refused(request, ErrorCode::UnknownServerError)));
+    }
     let questions = questions(&request, context.api_version, &context.broker().metadata.topics());
     if questions.iter().flat_map(|topic| &topic.partitions).any(|question| question.reads_files) {
         let context = RequestContext { client_id: None, ..context.clone() };
@@ -143,17 +147,29 @@ fn answer(topics: Vec<Topic>, version: i16) -> ListOffsetsResponse {
                     .with_timestamp(found.timestamp_ms)
                     .with_offset(found.offset)
                     .with_leader_epoch(if version >= 4 { found.leader_epoch } else { NO_EPOCH }),
-                Err(error) => response
-                    .with_error_code(error.code())
-                    .with_timestamp(NONE)
-                    .with_offset(NONE)
-                    .with_leader_epoch(NO_EPOCH),
+                Err(error) => without_offset(response, error),
             }
         });
         let partitions = partitions.collect();
         ListOffsetsTopicResponse::default().with_name(TopicName(topic.name)).with_partitions(partitions)
     });
     ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+/// The refusal of a whole request, told in each of its partitions.
+fn refused(request: ListOffsetsRequest, error: ErrorCode) -> ListOffsetsResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let response = |index| ListOffsetsPartitionResponse::default().with_partition_index(index);
+        let partitions = topic.partitions.iter().map(|asked| asked.partition_index);
+        ListOffsetsTopicResponse::default()
+            .with_name(topic.name)
+            .with_partitions(partitions.map(|index| without_offset(response(index), error)).collect())
+    });
+    ListOffsetsResponse::default().with_topics(topics.collect())
+}
+
+fn without_offset(response: ListOffsetsPartitionResponse, error: ErrorCode) -> ListOffsetsPartitionResponse {
+    response.with_error_code(error.code()).with_timestamp(NONE).with_offset(NONE).with_leader_epoch(NO_EPOCH)
 }
 
 fn look_up(partition: &Arc<Partition>, question: &Question) -> Result<TimestampOffset, ErrorCode> {

@@ -1,5 +1,7 @@
 //! One file per API.
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod alter_configs;
 mod altered_settings;
 pub mod api_versions;
@@ -16,7 +18,10 @@ pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_log_dirs;
+pub mod describe_producers;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
+pub mod end_txn;
 pub mod fetch;
 pub mod fetch_planner;
 pub mod fetch_session;
@@ -29,6 +34,7 @@ pub mod join_group;
 pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_transactions;
 pub mod metadata;
 mod metadata_change;
 pub mod offset_commit;
@@ -38,3 +44,7 @@ pub mod offset_for_leader_epoch;
 pub mod produce;
 mod replica_assignment;
 pub mod sync_group;
+mod transaction_request;
+pub mod txn_offset_commit;
+pub mod update_features;
+pub mod write_txn_markers;

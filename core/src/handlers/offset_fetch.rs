@@ -35,9 +35,9 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         Ok(request) => request,
         Err(reason) => return Outcome::Close(reason),
     };
-    let version = context.api_version;
+    let (version, require_stable) = (context.api_version, request.require_stable);
     let mut found: Vec<Found> =
-        groups(request, version).into_iter().map(|group| find(context, group)).collect();
+        groups(request, version).into_iter().map(|group| find(context, group, require_stable)).collect();
     if found.iter().all(|group| group.durable.is_none()) {
         return Outcome::Ready(context.respond(&in_version(found, version)));
     }
@@ -95,8 +95,9 @@ fn groups(request: OffsetFetchRequest, version: i16) -> Vec<OffsetFetchRequestGr
     vec![OffsetFetchRequestGroup::default().with_group_id(request.group_id).with_topics(topics)]
 }
 
-fn find(context: &RequestContext, asked: OffsetFetchRequestGroup) -> Found {
-    let turned = context.broker().groups.turn(&asked.group_id, |shard, _| shard.offset_fetch(&asked));
+fn find(context: &RequestContext, asked: OffsetFetchRequestGroup, require_stable: bool) -> Found {
+    let turned =
+        context.broker().groups.turn(&asked.group_id, |shard, _| shard.offset_fetch(&asked, require_stable));
     match turned {
         Ok(answered) => Found { response: answered.value, durable: answered.durable, asked },
         Err(code) => {

@@ -1,14 +1,16 @@
-//! Produce (key 0), v3–13. KIP-98 (idempotence), KIP-110 (zstd from v7), KIP-467 (errors of single records, v8),
-//! KIP-951 (the leader in the answer, v10; there is one leader, so it is never filled), KIP-516 (topic ids, v13).
+//! Produce (key 0), v3–13. KIP-98 (idempotence, transactions), KIP-110 (zstd from v7), KIP-467 (errors of single
+//! records, v8), KIP-951 (the leader in the answer, v10; there is one leader, so it is never filled), KIP-890 (partitions
+//! verified, or added by the batch from v12 on), KIP-516 (topic ids, v13).
 //!
 //! Per partition: everything that can be checked is checked before the partition's lock; the appends are made in the
 //! order of the frames; only the answer waits, for a sync that covers its batches. A batch that has to be opened
 //! (`compression.type`, keys of a compacted topic) is opened on the blocking pool, and the connection's next frame
 //! waits for that.
 //!
-//! Deliberately not here: transactions. A transactional batch is answered as a Kafka broker whose transaction
-//! coordinator cannot be reached does, with NOT_ENOUGH_REPLICAS and the reason; without a transactional id it is
-//! TRANSACTIONAL_ID_AUTHORIZATION_FAILED, as in Kafka.
+//! The first batch of a transaction in a partition waits for the transaction coordinator (`transaction`), and the
+//! connection's next frame with it; decision 004.
+
+mod transaction;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,6 +27,8 @@ use fluxmq_storage::batch::{
     self, BatchError, BatchRules, CheckedBatch, CompressionRule, RecordError, TimestampType,
 };
 use fluxmq_storage::codec::Codec;
+use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext, VerificationGuard};
+use transaction::{InTransaction, Transaction, TwoProducers};
 use uuid::Uuid;
 
 use crate::config::{CompressionType, MessageTimestampType, TopicConfig};
@@ -41,13 +45,10 @@ const ADMIN_CLIENT_ID: &str = "__admin_client";
 const TOPIC_ID_VERSION: i16 = 13;
 /// First version that may carry zstd.
 const ZSTD_VERSION: i16 = 7;
-const ATTRIBUTES_AT: usize = 21;
-const TRANSACTIONAL_BIT: u8 = 0x10;
-const NOT_VERIFIED: &str = "Unable to verify the partition has been added to the transaction. Underlying error: COORDINATOR_NOT_AVAILABLE";
 
 /// Appends what can be appended and answers for each partition.
 pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
-    let request: ProduceRequest = match context.decode(body) {
+    let mut request: ProduceRequest = match context.decode(body) {
         Ok(request) => request,
         Err(reason) => return Outcome::Close(reason),
     };
@@ -57,11 +58,14 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         timeout: Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)),
         response: ProduceResponse::default(),
     };
-    let appends = exchange.admit(context, request);
-    if appends.iter().any(|append| matches!(append.batch, Batch::Unopened { .. })) {
-        Outcome::ExclusiveThen(Box::pin(exchange.open_then_append(appends)))
-    } else {
-        exchange.append(appends)
+    let transactional_id = request.transactional_id.take();
+    let appends = exchange.admit(context, transactional_id.is_some(), request);
+    match Transaction::of(context, transactional_id.map(|id| id.0), &appends) {
+        Ok(None) => exchange.proceed(appends),
+        Ok(Some(transaction)) => exchange.verify(transaction, appends),
+        Err(TwoProducers) => {
+            exchange.refuse_all(ErrorCode::InvalidProducerIdMapping, transaction::TWO_PRODUCERS)
+        }
     }
 }
 
@@ -79,6 +83,8 @@ struct Append {
     at: (usize, usize),
     partition: Arc<Partition>,
     batch: Batch,
+    /// Set for a batch of a transaction.
+    transaction: Option<InTransaction>,
 }
 
 enum Batch {
@@ -86,6 +92,8 @@ enum Batch {
     Checked(CheckedBatch),
     /// Has to be decompressed or compressed first, which takes too long for a network thread.
     Unopened { records: Bytes, rules: Box<BatchRules> },
+    /// Of a transaction, whose coordinator is asked first, and to be refused if that lets it in.
+    Refused(Box<Refusal>),
 }
 
 /// Why a partition's records were refused before the append.
@@ -149,8 +157,13 @@ impl Refusal {
 
 impl Exchange {
     /// Looks up every partition and checks its records. Refusals go into the response at once.
-    fn admit(&mut self, context: &RequestContext, request: ProduceRequest) -> Vec<Append> {
-        let unauthorized = request.transactional_id.is_none() && has_transactional_batch(&request);
+    fn admit(
+        &mut self,
+        context: &RequestContext,
+        has_transactional_id: bool,
+        request: ProduceRequest,
+    ) -> Vec<Append> {
+        let unauthorized = !has_transactional_id && has_transactional_batch(&request);
         let admission = Admission {
             version: context.api_version,
             acks: Acks::from_wire(request.acks),
@@ -167,8 +180,9 @@ impl Exchange {
                 for partition_data in data.partition_data {
                     let index = partition_data.index;
                     match admission.admit(topic, partition_data) {
-                        Ok((partition, batch)) => {
-                            appends.push(Append { at: (at_topic, partitions.len()), partition, batch });
+                        Ok((partition, batch, transaction)) => {
+                            let at = (at_topic, partitions.len());
+                            appends.push(Append { at, partition, batch, transaction });
                             partitions.push(PartitionProduceResponse::default().with_index(index));
                         }
                         Err(refusal) => partitions.push(refusal.into_response(index)),
@@ -191,34 +205,42 @@ impl Exchange {
         appends
     }
 
-    /// Opens the batches that have to be opened on the blocking pool, then appends.
-    async fn open_then_append(mut self, appends: Vec<Append>) -> Outcome {
-        let opened = self.context.broker().blocking.run(move || {
-            let open = |append: Append| {
-                let Append { at, partition, batch } = append;
-                let (records, rules) = match batch {
-                    Batch::Checked(_) => return Ok(Append { at, partition, batch }),
-                    Batch::Unopened { records, rules } => (records, rules),
-                };
-                let opened = batch::check(&records, &rules).and_then(|batch| batch::convert(&batch, &rules));
-                match opened {
-                    Ok(batch) => Ok(Append { at, partition, batch: Batch::Checked(batch) }),
-                    Err(error) => Err((at, Refusal::of_batch(&error, &partition))),
-                }
-            };
-            appends.into_iter().map(open).collect::<Vec<_>>()
-        });
-        let mut appends = Vec::new();
-        for opened in opened.await {
-            match opened {
-                Ok(append) => appends.push(append),
-                Err((at, refusal)) => {
-                    let place = self.place(at);
-                    *place = refusal.into_response(place.index);
-                }
-            }
+    /// Appends what is let in.
+    fn proceed(self, appends: Vec<Append>) -> Outcome {
+        if appends.iter().any(Append::is_unopened) {
+            Outcome::ExclusiveThen(Box::pin(async move {
+                let appends = self.open(appends).await;
+                self.append(appends)
+            }))
+        } else {
+            self.append(appends)
         }
-        self.append(appends)
+    }
+
+    /// Opens the batches that have to be opened, on the blocking pool.
+    async fn open(&self, appends: Vec<Append>) -> Vec<Append> {
+        if !appends.iter().any(Append::is_unopened) {
+            return appends;
+        }
+        let open = |append: Append| {
+            let Batch::Unopened { records, rules } = &append.batch else { return append };
+            let opened = batch::check(records, rules).and_then(|batch| batch::convert(&batch, rules));
+            let batch = match opened {
+                Ok(batch) => Batch::Checked(batch),
+                Err(error) => Batch::Refused(Box::new(Refusal::of_batch(&error, &append.partition))),
+            };
+            Append { batch, ..append }
+        };
+        self.context.broker().blocking.run(move || appends.into_iter().map(open).collect()).await
+    }
+
+    /// Answers for every partition with one code; nothing is appended.
+    fn refuse_all(mut self, code: ErrorCode, message: &'static str) -> Outcome {
+        for place in self.response.responses.iter_mut().flat_map(|topic| &mut topic.partition_responses) {
+            let message = Some(StrBytes::from_static_str(message));
+            *place = Refusal { message, ..Refusal::from(code) }.into_response(place.index);
+        }
+        self.finish()
     }
 
     /// Appends in the order of the request.
@@ -228,10 +250,19 @@ impl Exchange {
         let mut records_appended = 0;
         let now_ms = self.context.broker().clock.now_ms();
         let acks = Acks::from_wire(self.acks).unwrap_or(Acks::All);
-        for Append { at, partition, batch } in appends {
-            let Batch::Checked(batch) = batch else { unreachable!("opened before") };
-            let outcome = partition.append(&batch, acks, now_ms);
+        for Append { at, partition, batch, transaction } in appends {
             let place = self.place(at);
+            let batch = match batch {
+                Batch::Checked(batch) => batch,
+                Batch::Refused(refusal) => {
+                    *place = refusal.into_response(place.index);
+                    continue;
+                }
+                Batch::Unopened { .. } => unreachable!("opened before"),
+            };
+            let guard = transaction.map_or(VerificationGuard::NONE, |batch| batch.guard);
+            let transaction = TransactionContext { guard, ..TransactionContext::NONE };
+            let outcome = partition.append_as(AppendOrigin::Client, &batch, acks, now_ms, transaction);
             match outcome {
                 Ok(outcome) => {
                     if !outcome.appended.duplicate {
@@ -293,6 +324,12 @@ impl Exchange {
     }
 }
 
+impl Append {
+    fn is_unopened(&self) -> bool {
+        matches!(self.batch, Batch::Unopened { .. })
+    }
+}
+
 /// What is the same for every partition of a request.
 struct Admission {
     version: i16,
@@ -313,7 +350,7 @@ impl Admission {
         &self,
         topic: Option<&Arc<Topic>>,
         data: PartitionProduceData,
-    ) -> Result<(Arc<Partition>, Batch), Refusal> {
+    ) -> Result<(Arc<Partition>, Batch, Option<InTransaction>), Refusal> {
         if self.unauthorized {
             return Err(ErrorCode::TransactionalIdAuthorizationFailed.into());
         }
@@ -326,29 +363,31 @@ impl Admission {
         let partition = topic.partition(data.index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let records = data.records.unwrap_or_default();
         let rules = rules(&partition.config(), self.version, self.now_ms);
-        let gate = self.gate(topic, &records);
+        let transaction = InTransaction::of(&records);
+        let gate = self.gate(topic);
         if gate.is_ok() && batch::needs_opening(&records, &rules) {
-            return Ok((Arc::clone(partition), Batch::Unopened { records, rules: Box::new(rules) }));
+            let batch = Batch::Unopened { records, rules: Box::new(rules) };
+            return Ok((Arc::clone(partition), batch, transaction));
         }
         // Kafka looks at the gate between what a batch is refused for on arrival and the other checks.
         match batch::check(&records, &rules) {
             Err(error) if is_refused_on_arrival(&error) => Err(Refusal::of_batch(&error, partition)),
             checked => {
-                gate?;
-                let batch = checked.map_err(|error| Refusal::of_batch(&error, partition))?;
-                Ok((Arc::clone(partition), Batch::Checked(batch)))
+                let checked = checked.map_err(|error| Refusal::of_batch(&error, partition));
+                let batch = match gate.and(checked) {
+                    Ok(batch) => Batch::Checked(batch),
+                    Err(refusal) if transaction.is_some() => Batch::Refused(Box::new(refusal)),
+                    Err(refusal) => return Err(refusal),
+                };
+                Ok((Arc::clone(partition), batch, transaction))
             }
         }
     }
 
     /// What doesn't depend on the batch being a good one.
-    fn gate(&self, topic: &Topic, records: &[u8]) -> Result<(), Refusal> {
+    fn gate(&self, topic: &Topic) -> Result<(), Refusal> {
         if self.acks.is_none() {
             return Err(ErrorCode::InvalidRequiredAcks.into());
-        }
-        if is_transactional(Some(records)) {
-            let message = Some(StrBytes::from_static_str(NOT_VERIFIED));
-            return Err(Refusal { message, ..Refusal::from(ErrorCode::NotEnoughReplicas) });
         }
         if topic.is_internal && !self.internal_topics_allowed {
             return Err(ErrorCode::InvalidTopicException.into());
@@ -427,10 +466,5 @@ fn knows_log_start_offset(code: ErrorCode) -> bool {
 
 fn has_transactional_batch(request: &ProduceRequest) -> bool {
     let mut partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
-    partitions.any(|partition| is_transactional(partition.records.as_deref()))
-}
-
-/// The transactional bit of the first batch, unchecked.
-fn is_transactional(records: Option<&[u8]>) -> bool {
-    records.and_then(|bytes| bytes.get(ATTRIBUTES_AT + 1)).is_some_and(|low| low & TRANSACTIONAL_BIT != 0)
+    partitions.any(|partition| partition.records.as_deref().is_some_and(transaction::is_transactional))
 }

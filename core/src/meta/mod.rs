@@ -1,5 +1,5 @@
-//! Metadata: the topics with their ids, overrides and leader epochs, the overrides of groups, and the producer id
-//! blocks.
+//! Metadata: the topics with their ids, overrides and leader epochs, the overrides of groups, the levels
+//! of features, and the producer id blocks.
 //!
 //! [`Metadata`] is what the rest of the broker sees; nothing outside of this module knows where it is kept. A
 //! change is committed to the store first, then made on disk, then published in the topics' image; a crash in
@@ -9,6 +9,7 @@
 
 pub mod cluster;
 pub mod epochs;
+pub mod features;
 pub mod ids;
 mod logs;
 pub mod names;
@@ -30,6 +31,7 @@ use thiserror::Error;
 use tracing::{error, info};
 use uuid::Uuid;
 
+use self::features::{Features, FeaturesImage};
 use self::logs::{NewLogs, create_logs, set_aside};
 use self::records::{PRODUCER_IDS_KEY, ProducerIdsRecord, RecordError, TOPIC_PREFIX, TopicRecord, topic_key};
 use self::redb::RedbStore;
@@ -201,6 +203,8 @@ pub struct Metadata {
     image: ArcSwap<TopicsImage>,
     /// What is set for single groups.
     groups: ArcSwap<GroupsImage>,
+    /// The levels of the cluster's features.
+    features: FeaturesImage,
     /// Held through every change, so that what a change was decided on still holds when it is made.
     changes: Mutex<()>,
     /// Held while a block of producer ids is reserved: that doesn't wait for logs to be made.
@@ -236,10 +240,12 @@ impl Metadata {
             });
         }
         let groups = read_groups(&*store)?;
+        let features = Features::read(&*store)?;
         let metadata = Self {
             store,
             image: ArcSwap::default(),
             groups: ArcSwap::from_pointee(groups),
+            features: FeaturesImage::from_pointee(features),
             changes: Mutex::new(()),
             producer_ids: Mutex::new(()),
             turn: tokio::sync::Mutex::default(),

@@ -5,6 +5,7 @@
 //! | `topics/<name>` | `{"version":1,"topic_id":"…","leader_epochs":[0,…],"configs":{"retention.ms":"1000"}}` |
 //! | `groups/<id>` | `{"version":1,"configs":{"consumer.session.timeout.ms":"60000"}}` |
 //! | `producer-ids` | `{"version":1,"next_producer_id":1000}` |
+//! | `features` | `{"version":1,"epoch":1,"levels":{"group.version":1,"transaction.version":1}}` |
 //!
 //! A partition is an element of `leader_epochs`: the epoch under which its leader last started. Every value
 //! carries the version of its own form, and one that is newer than this broker's is refused.
@@ -21,6 +22,9 @@ pub const RECORD_VERSION: u32 = 1;
 
 /// The key of the next free producer id.
 pub const PRODUCER_IDS_KEY: &str = "producer-ids";
+
+/// The key of the levels of features, once they were changed.
+pub const FEATURES_KEY: &str = "features";
 
 /// What every topic's key starts with.
 pub const TOPIC_PREFIX: &str = "topics/";
@@ -85,6 +89,23 @@ impl ProducerIdsRecord {
     /// A record of the current version.
     pub fn new(next_producer_id: i64) -> Self {
         Self { version: RECORD_VERSION, next_producer_id }
+    }
+}
+
+/// The levels that features were set to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeaturesRecord {
+    version: u32,
+    /// How often they were changed.
+    pub epoch: i64,
+    /// By name; 0 is off.
+    pub levels: BTreeMap<String, i16>,
+}
+
+impl FeaturesRecord {
+    /// A record of the current version.
+    pub fn new(epoch: i64, levels: BTreeMap<String, i16>) -> Self {
+        Self { version: RECORD_VERSION, epoch, levels }
     }
 }
 

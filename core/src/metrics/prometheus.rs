@@ -59,7 +59,7 @@ pub fn render(broker: &Broker) -> String {
         if broker.partitions.is_offline() { 1.0 } else { 0.0 },
     );
     let groups = &broker.groups;
-    page.gauge("fluxmq_groups", "Groups, of either protocol.", groups.group_count() as f64);
+    page.gauge("fluxmq_groups", "Groups, of either protocol.", groups.count() as f64);
     page.counter("fluxmq_group_turns_total", "Turns of the group coordinator.", load(&groups.stats.turns));
     page.counter(
         "fluxmq_group_turn_nanoseconds_total",
@@ -75,6 +75,28 @@ pub fn render(broker: &Broker) -> String {
         "fluxmq_group_load_milliseconds",
         "Time that the last reading of groups took.",
         load(&groups.stats.load_ms) as f64,
+    );
+    let transactions = &broker.transactions;
+    page.gauge("fluxmq_transactional_ids", "Transactional ids.", transactions.count() as f64);
+    page.counter(
+        "fluxmq_transaction_turns_total",
+        "Turns of the transaction coordinator.",
+        load(&transactions.stats.turns),
+    );
+    page.counter(
+        "fluxmq_transaction_turn_nanoseconds_total",
+        "Time in turns of the transaction coordinator, with their appends.",
+        load(&transactions.stats.turn_time_ns),
+    );
+    page.counter(
+        "fluxmq_transaction_records_total",
+        "Records that the transaction coordinator has written.",
+        load(&transactions.stats.records),
+    );
+    page.gauge(
+        "fluxmq_transaction_load_milliseconds",
+        "Time that the last reading of transactions took.",
+        load(&transactions.stats.load_ms) as f64,
     );
     let flushes = &broker.partitions.flusher().stats;
     page.counter("fluxmq_log_syncs_total", "Syncs of logs.", load(&flushes.syncs));

@@ -104,6 +104,16 @@ impl Marks {
         self.raise(end)
     }
 
+    /// The offset below which the marker of a transaction counts under `policy`: no crash takes it back there, or the
+    /// policy asks for no sync.
+    #[must_use]
+    pub fn markers_final_below(&self, policy: FlushPolicy) -> i64 {
+        match policy {
+            FlushPolicy::Acks | FlushPolicy::Always => self.durable_end,
+            FlushPolicy::Interval | FlushPolicy::Never => self.high_watermark.offset,
+        }
+    }
+
     /// How far the high watermark lies beyond `seen`, which it once was.
     #[must_use]
     pub fn advance_since(&self, seen: LogOffsetMetadata) -> Option<Advance> {
@@ -117,7 +127,8 @@ impl Marks {
     }
 }
 
-fn advance(from: LogOffsetMetadata, to: LogOffsetMetadata) -> Option<Advance> {
+/// How far a mark moved; `None` when it didn't.
+pub(super) fn advance(from: LogOffsetMetadata, to: LogOffsetMetadata) -> Option<Advance> {
     if to.offset <= from.offset {
         return None;
     }

@@ -11,15 +11,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use fluxmq_protocol::StrBytes;
 use fluxmq_storage::LogOffsetMetadata;
-use fluxmq_storage::batch::CheckedBatch;
+use fluxmq_storage::batch::{self, CheckedBatch, ControlMarker};
 use fluxmq_storage::log::{self, AppendContext, Appended, Log, LogConfig, LogStartError, Offline, WriteMode};
-use fluxmq_storage::producer_state::AppendOrigin;
+use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext};
 use parking_lot::Mutex;
 use thiserror::Error;
 use uuid::Uuid;
 
 use super::flusher::{FlushState, Flusher};
-use super::high_watermark::{Acks, Advance, Marks, Visibility, visibility};
+use super::high_watermark::{Acks, Advance, Marks, Visibility, advance, visibility};
 use super::rounds::LastAsked;
 use super::waiters::{CommitQueue, CommitSignal, FetchWaiter};
 use super::write_mode::WriteModeSwitch;
@@ -54,6 +54,21 @@ pub enum AppendError {
     /// The log refused it, or could not write it.
     #[error(transparent)]
     Log(#[from] log::AppendError),
+}
+
+/// How a producer's transaction ends, as its marker says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndTransaction {
+    /// The producer id that wrote in the transaction.
+    pub producer_id: i64,
+    /// The epoch of the marker. By version 2 it is above that of the records.
+    pub producer_epoch: i16,
+    /// Whether it is committed.
+    pub commit: bool,
+    /// The leader epoch of the coordinator's partition.
+    pub coordinator_epoch: i32,
+    /// The version of transactions that it ends by (`transaction.version`).
+    pub transaction_version: i16,
 }
 
 /// An append that was made, or that was a duplicate of one.
@@ -113,6 +128,8 @@ struct State {
     dirty_since_ms: Option<i64>,
     commits: CommitQueue,
     fetches: Vec<Arc<FetchWaiter>>,
+    /// Fetches under read_committed, and the last stable offset that each has counted up to.
+    committed_fetches: Vec<(Arc<FetchWaiter>, LogOffsetMetadata)>,
 }
 
 /// One partition of a topic.
@@ -157,6 +174,7 @@ impl Partition {
                 dirty_since_ms: None,
                 commits: CommitQueue::default(),
                 fetches: Vec::new(),
+                committed_fetches: Vec::new(),
             }),
             flush_state: FlushState::default(),
             sync_linger_ms: AtomicU32::new(0),
@@ -221,10 +239,27 @@ impl Partition {
         self.state.lock().marks.high_watermark()
     }
 
-    /// The offset up to which no transaction is open. Without transactions: the high watermark.
+    /// The offset up to which every transaction is decided, with its place in the log. Without transactions: the high
+    /// watermark.
     #[must_use]
     pub fn last_stable_offset(&self) -> LogOffsetMetadata {
-        self.high_watermark()
+        self.high_watermark_and_last_stable_offset().1
+    }
+
+    /// Both of one moment.
+    #[must_use]
+    pub fn high_watermark_and_last_stable_offset(&self) -> (LogOffsetMetadata, LogOffsetMetadata) {
+        let marks = self.state.lock().marks;
+        (marks.high_watermark(), self.last_stable_offset_at(&marks))
+    }
+
+    /// A transaction is decided once its marker can't be lost any more, as far as the policy promises that of anything.
+    fn last_stable_offset_at(&self, marks: &Marks) -> LogOffsetMetadata {
+        let high_watermark = marks.high_watermark();
+        match self.log.first_unstable_offset(marks.markers_final_below(self.policy)) {
+            Some(unstable) if unstable.offset < high_watermark.offset => unstable,
+            _ => high_watermark,
+        }
     }
 
     /// The first offset that may be read.
@@ -266,8 +301,9 @@ impl Partition {
         self.flusher.storage_failed(reason);
     }
 
-    /// Appends one checked batch, moves the marks, wakes fetches that have enough now, and asks for a sync where the
-    /// flush policy or the acks want one. Never waits for a disk sync: the outcome says whether the answer has to.
+    /// Appends one checked batch of a client, moves the marks, wakes fetches that have enough now, and asks for a sync
+    /// where the flush policy or the acks want one. Never waits for a disk sync: the outcome says whether the answer has
+    /// to.
     ///
     /// # Errors
     /// Nothing was appended.
@@ -277,13 +313,44 @@ impl Partition {
         acks: Acks,
         now_ms: i64,
     ) -> Result<AppendOutcome, AppendError> {
+        self.append_as(AppendOrigin::Client, batch, acks, now_ms, TransactionContext::NONE)
+    }
+
+    /// Appends the marker that ends a producer's transaction in this partition.
+    ///
+    /// # Errors
+    /// Nothing was appended.
+    pub fn append_marker(
+        self: &Arc<Self>,
+        end: &EndTransaction,
+        now_ms: i64,
+    ) -> Result<AppendOutcome, AppendError> {
+        let marker = ControlMarker { is_commit: end.commit, coordinator_epoch: end.coordinator_epoch };
+        let batch = batch::end_transaction_marker(end.producer_id, end.producer_epoch, marker, now_ms);
+        let transaction = TransactionContext { version: end.transaction_version, ..TransactionContext::NONE };
+        self.append_as(AppendOrigin::Coordinator, &batch, Acks::All, now_ms, transaction)
+    }
+
+    /// As [`append`](Self::append), from `origin` and with what is known of the batch's transaction.
+    ///
+    /// # Errors
+    /// Nothing was appended.
+    pub fn append_as(
+        self: &Arc<Self>,
+        origin: AppendOrigin,
+        batch: &CheckedBatch,
+        acks: Acks,
+        now_ms: i64,
+        transaction: TransactionContext,
+    ) -> Result<AppendOutcome, AppendError> {
         self.check_appendable()?;
         let wanted = visibility(self.policy, acks, false);
         let context = AppendContext {
             leader_epoch: self.leader_epoch(),
             now_ms,
             mode: self.write_mode.next(wanted),
-            origin: AppendOrigin::Client,
+            origin,
+            transaction,
         };
         let appended = self.log.append(batch, context).inspect_err(|error| {
             if let log::AppendError::Offline(offline) = error {
@@ -305,6 +372,7 @@ impl Partition {
                 && let Some(advance) = state.marks.appended(appended.end, visibility)
             {
                 state.arrived(advance, &mut wakers);
+                self.stable_arrived(&mut state, &mut wakers);
             }
             (visibility, end_offset <= durable_end)
         };
@@ -312,15 +380,29 @@ impl Partition {
         if appended.rolled {
             self.flusher.background.rolled(self);
         }
-        let commit_at = match visibility {
+        let commit_at = self.commit_at(end_offset, visibility, committed);
+        Ok(AppendOutcome { appended, commit_at })
+    }
+
+    /// The offset that the durable end has to reach before an answer may leave that rests on all that is in the log, as if
+    /// it had been appended with acks=all. None if the answer needn't wait.
+    pub fn commit_log_end(self: &Arc<Self>) -> Option<i64> {
+        let (end_offset, durable_end) = (self.log_end().offset, self.durable_end());
+        let flush_due = end_offset - durable_end >= self.config().flush_messages;
+        let visibility = visibility(self.policy, Acks::All, flush_due);
+        self.commit_at(end_offset, visibility, end_offset <= durable_end)
+    }
+
+    /// What an answer has to wait for, having asked for it.
+    fn commit_at(self: &Arc<Self>, end_offset: i64, visibility: Visibility, committed: bool) -> Option<i64> {
+        match visibility {
             Visibility::AtAppend => None,
             Visibility::WhenDurable if committed => None,
             Visibility::WhenDurable => {
                 self.flusher.request(self);
                 Some(end_offset)
             }
-        };
-        Ok(AppendOutcome { appended, commit_at })
+        }
     }
 
     fn check_appendable(&self) -> Result<(), AppendError> {
@@ -354,6 +436,22 @@ impl Partition {
             state.fetches.push(Arc::clone(waiter));
             state.marks.advance_since(seen)
         };
+        self.count_missed(waiter, missed);
+    }
+
+    /// As [`register_fetch_waiter`](Self::register_fetch_waiter), for moves of the last stable offset.
+    pub fn register_committed_waiter(&self, waiter: &Arc<FetchWaiter>, seen: LogOffsetMetadata) {
+        let missed = {
+            let mut state = self.state.lock();
+            let stable = self.last_stable_offset_at(&state.marks);
+            let missed = advance(seen, stable);
+            state.committed_fetches.push((Arc::clone(waiter), if missed.is_some() { stable } else { seen }));
+            missed
+        };
+        self.count_missed(waiter, missed);
+    }
+
+    fn count_missed(&self, waiter: &FetchWaiter, missed: Option<Advance>) {
         // A partition that failed or went away after the plan was made needs a new look at once.
         let waker = if self.is_offline() || self.is_deleted() {
             waiter.take_waker()
@@ -370,6 +468,10 @@ impl Partition {
         let mut state = self.state.lock();
         if let Some(at) = state.fetches.iter().position(|other| Arc::ptr_eq(other, waiter)) {
             state.fetches.swap_remove(at);
+        } else if let Some(at) =
+            state.committed_fetches.iter().position(|(other, _)| Arc::ptr_eq(other, waiter))
+        {
+            state.committed_fetches.swap_remove(at);
         }
     }
 
@@ -377,7 +479,7 @@ impl Partition {
     #[must_use]
     pub fn waiting(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.fetches.len(), state.commits.len())
+        (state.fetches.len() + state.committed_fetches.len(), state.commits.len())
     }
 
     /// Whether there is anything to wait for; if so `signal` is completed once, by a sync or a failure.
@@ -446,6 +548,22 @@ impl Partition {
         if let Some(advance) = advance {
             state.arrived(advance, wakers);
         }
+        // Also where the high watermark was there before: the sync may have covered a marker.
+        self.stable_arrived(&mut state, wakers);
+    }
+
+    /// Counts for those who wait for the last stable offset how far it moved, if there are any.
+    fn stable_arrived(&self, state: &mut State, wakers: &mut Vec<Waker>) {
+        if state.committed_fetches.is_empty() {
+            return;
+        }
+        let stable = self.last_stable_offset_at(&state.marks);
+        for (waiter, seen) in &mut state.committed_fetches {
+            if let Some(advance) = advance(*seen, stable) {
+                *seen = stable;
+                wakers.extend(waiter.arrived(advance.bytes));
+            }
+        }
     }
 
     /// As the flushers do, on the calling thread, which blocks on the disk.
@@ -484,7 +602,8 @@ impl Partition {
         {
             let mut state = self.state.lock();
             state.commits.complete_all(&mut wakers);
-            wakers.extend(state.fetches.iter().filter_map(|waiter| waiter.take_waker()));
+            let committed = state.committed_fetches.iter().map(|(waiter, _)| waiter);
+            wakers.extend(state.fetches.iter().chain(committed).filter_map(|waiter| waiter.take_waker()));
         }
         wakers.into_iter().for_each(Waker::wake);
     }

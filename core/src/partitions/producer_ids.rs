@@ -28,12 +28,31 @@ impl ProducerIds {
     /// No block could be reserved.
     pub fn next(&self, metadata: &Metadata) -> Result<i64, MetadataError> {
         let mut block = self.block.lock();
-        if block.is_empty() {
-            let first = metadata.allocate_producer_id_block(BLOCK_SIZE)?;
-            *block = first..first + i64::from(BLOCK_SIZE);
-        }
+        ensure_block(&mut block, metadata)?;
         Ok(block.next().expect("a block was just reserved"))
     }
+
+    /// Reserves a block where the current one is used up: blocks on the disk.
+    ///
+    /// # Errors
+    /// No block could be reserved.
+    pub fn reserve(&self, metadata: &Metadata) -> Result<(), MetadataError> {
+        ensure_block(&mut self.block.lock(), metadata)
+    }
+
+    /// Whether the next id is at hand: not while a block is being reserved.
+    #[must_use]
+    pub fn has_next(&self) -> bool {
+        self.block.try_lock().is_some_and(|block| !block.is_empty())
+    }
+}
+
+fn ensure_block(block: &mut Range<i64>, metadata: &Metadata) -> Result<(), MetadataError> {
+    if block.is_empty() {
+        let first = metadata.allocate_producer_id_block(BLOCK_SIZE)?;
+        *block = first..first + i64::from(BLOCK_SIZE);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Partitions over real logs, with the flushers' work done by hand where its moment matters.
 
 mod crashes;
+mod transactions;
 
 use std::path::Path;
 use std::pin::Pin;

@@ -1,4 +1,5 @@
-//! Those who wait for a partition: fetches for the high watermark, producers for the durable end.
+//! Those who wait for a partition: fetches for the high watermark or the last stable offset, producers for the durable
+//! end.
 //!
 //! Both wait for several partitions at once and are woken once. A waiter is shared between the task that sleeps on
 //! it and the partitions it watches; whoever completes it takes the waker out, so that the waking itself happens
@@ -17,7 +18,7 @@ use super::partition::Partition;
 
 /// A Fetch that found fewer than its `min_bytes` and waits for more.
 ///
-/// Partitions report the bytes by which their high watermarks move; the waiter is ready once they sum up to what was
+/// Partitions report the bytes by which the mark moves that it may read up to; the waiter is ready once they sum up to what was
 /// missing, or when something happened that needs a new look at once.
 #[derive(Debug)]
 pub struct FetchWaiter {
@@ -100,6 +101,12 @@ impl FetchWait {
     /// Watches `partition`, whose high watermark was `seen` when the fetch was planned: what it moved since counts.
     pub fn watch(&mut self, partition: &Arc<Partition>, seen: LogOffsetMetadata) {
         partition.register_fetch_waiter(&self.waiter, seen);
+        self.partitions.push(Arc::clone(partition));
+    }
+
+    /// As [`watch`](Self::watch), for a fetch under read_committed: the mark is the last stable offset.
+    pub fn watch_committed(&mut self, partition: &Arc<Partition>, seen: LogOffsetMetadata) {
+        partition.register_committed_waiter(&self.waiter, seen);
         self.partitions.push(Arc::clone(partition));
     }
 

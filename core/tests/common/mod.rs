@@ -7,4 +7,6 @@ pub(crate) mod broker;
 pub(crate) mod child;
 pub(crate) mod classic_apis;
 pub(crate) mod offset_apis;
+pub(crate) mod offsets_in_transactions;
 pub(crate) mod raw;
+pub(crate) mod transaction_apis;

@@ -4,10 +4,10 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::field::{
+use crate::reader::{Reader, ShapeError};
+use crate::record_schema::{
     Layout, Tagged, TooLong, Value, read_tagged_section, schema, write_tagged, write_unsigned_varint,
 };
-use crate::reader::{Reader, ShapeError};
 
 schema! {
     /// The offset that a group committed for a partition.

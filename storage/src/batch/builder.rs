@@ -5,6 +5,7 @@ use super::header::{
     BatchHeader, CONTROL_MASK, HEADER_SIZE_BYTES, LOG_OVERHEAD_BYTES, NO_LEADER_EPOCH, NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, TRANSACTIONAL_MASK,
 };
+use super::records::ControlMarker;
 use bytes::Bytes;
 
 /// A header of a record: a key and a value that may be null.
@@ -58,7 +59,8 @@ impl BatchBuilder {
         }
     }
 
-    /// Names the producer; `base_sequence` is that of the first record.
+    /// Names the producer; `base_sequence` is that of the first record, or [`NO_SEQUENCE`] when a coordinator writes for
+    /// the producer.
     pub fn producer(mut self, producer_id: i64, producer_epoch: i16, base_sequence: i32) -> BatchBuilder {
         self.producer_id = producer_id;
         self.producer_epoch = producer_epoch;
@@ -142,6 +144,23 @@ impl BatchBuilder {
         self.bytes[..HEADER_SIZE_BYTES].copy_from_slice(&header.to_bytes());
         CheckedBatch::from_own_parts(Bytes::from(self.bytes), header)
     }
+}
+
+/// The batch that ends a producer's transaction in one partition; for the log's coordinator origin, with the base offset
+/// still to be given.
+pub fn end_transaction_marker(
+    producer_id: i64,
+    producer_epoch: i16,
+    marker: ControlMarker,
+    timestamp_ms: i64,
+) -> CheckedBatch {
+    let (key, value) = marker.to_record();
+    BatchBuilder::with_capacity(key.len() + value.len() + 8)
+        .producer(producer_id, producer_epoch, NO_SEQUENCE)
+        .transactional()
+        .control()
+        .record(timestamp_ms, Some(&key), Some(&value))
+        .build()
 }
 
 /// Appends one record in message format v2.
@@ -235,6 +254,28 @@ mod tests {
         assert_eq!((header.producer_id, header.producer_epoch, header.base_sequence), (7, 1, 3));
         assert_eq!((header.last_sequence(), header.timestamp_type()), (4, TimestampType::CreateTime));
         assert_eq!(header.partition_leader_epoch, NO_LEADER_EPOCH);
+    }
+
+    #[test]
+    fn a_marker_has_kafkas_bytes_and_is_read_back() {
+        for (is_commit, kind) in [(false, 0), (true, 1)] {
+            let marker = ControlMarker { is_commit, coordinator_epoch: 0x0102_0304 };
+            let batch = end_transaction_marker(7, 3, marker, 1000);
+            let header = verify_stored(batch.bytes()).unwrap();
+            assert_eq!(
+                (header.producer_id, header.producer_epoch, header.base_sequence),
+                (7, 3, NO_SEQUENCE)
+            );
+            assert_eq!(header.attributes, 0x30, "transactional and control");
+            assert_eq!((header.base_timestamp, header.max_timestamp, header.records_count), (1000, 1000, 1));
+            let record = [32, 0, 0, 0, 8, 0, 0, 0, kind, 12, 0, 0, 1, 2, 3, 4, 0];
+            assert_eq!(batch.records_bytes(), record);
+            assert_eq!(ControlMarker::of_batch(batch.bytes()), Some(marker));
+        }
+        let data =
+            BatchBuilder::new().producer(7, 3, NO_SEQUENCE).transactional().record(1, None, None).build();
+        assert_eq!((data.header().attributes, data.header().last_sequence()), (0x10, NO_SEQUENCE));
+        assert_eq!(ControlMarker::of_batch(data.bytes()), None);
     }
 
     #[test]

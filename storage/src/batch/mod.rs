@@ -10,7 +10,7 @@ mod header;
 mod records;
 mod rules;
 
-pub use builder::{BatchBuilder, RecordHeader};
+pub use builder::{BatchBuilder, RecordHeader, end_transaction_marker};
 pub use check::{
     BatchError, CheckedBatch, MAX_RECORD_ERRORS, MIN_LENGTH, RecordError, StoredBatchError, check,
     needs_opening, verify_stored,

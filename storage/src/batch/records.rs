@@ -1,7 +1,7 @@
 //! Opening a batch: its records, decompressed where they are compressed, read one after the other.
 
 use super::header::{BatchHeader, HEADER_SIZE_BYTES, TimestampType};
-use super::{CheckedBatch, RecordHeader, StoredBatchError};
+use super::{BatchRules, CheckedBatch, RecordHeader, StoredBatchError};
 use crate::codec::{self, Codec, CodecError};
 use std::borrow::Cow;
 
@@ -328,6 +328,22 @@ pub struct ControlMarker {
 }
 
 impl ControlMarker {
+    /// Reads the marker of a batch; `None` for batches that aren't control batches, and for those of another kind.
+    pub fn of_batch(batch: &[u8]) -> Option<ControlMarker> {
+        if !BatchHeader::parse(batch).ok()?.is_control() {
+            return None;
+        }
+        let opened = open(batch, BatchRules::DEFAULT_MAX_DECOMPRESSED_BYTES).ok()?;
+        ControlMarker::of_record(&opened.records().next()?.ok()?)
+    }
+
+    /// Key and value of the marker's record, both in version 0.
+    pub(super) fn to_record(self) -> ([u8; 4], [u8; 6]) {
+        let mut value = [0; 6];
+        value[2..].copy_from_slice(&self.coordinator_epoch.to_be_bytes());
+        ([0, 0, 0, u8::from(self.is_commit)], value)
+    }
+
     /// Reads the marker from a record of a control batch; `None` for other kinds of control records.
     pub fn of_record(record: &Record<'_>) -> Option<ControlMarker> {
         let (_version, kind) = record.key?.split_first_chunk::<2>()?;

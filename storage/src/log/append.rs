@@ -1,10 +1,8 @@
 //! Appending a batch: sequence check, roll, one copy, index, publish. All under the append mutex.
 
 use super::{Active, Inner, Log, LogOffsetMetadata, Offline, Writer};
-use crate::batch::{
-    self, BatchHeader, BatchRules, CheckedBatch, ControlMarker, HeaderPatch, NO_TIMESTAMP, TimestampType,
-};
-use crate::producer_state::{AppendOrigin, DuplicateBatch, ProducerStates, SequenceCheck, SequenceError};
+use crate::batch::{BatchHeader, CheckedBatch, ControlMarker, HeaderPatch, NO_TIMESTAMP, TimestampType};
+use crate::producer_state::{AppendOrigin, DuplicateBatch, SequenceCheck, SequenceError, TransactionContext};
 use crate::segment::{SegmentEnd, is_full};
 use std::io;
 use std::sync::atomic::Ordering;
@@ -34,6 +32,8 @@ pub struct AppendContext {
     pub mode: WriteMode,
     /// Who appends, which says how far producer epoch and sequence are checked.
     pub origin: AppendOrigin,
+    /// What is known of the transaction that the batch belongs to or ends.
+    pub transaction: TransactionContext,
 }
 
 /// An append that succeeded.
@@ -70,7 +70,7 @@ pub enum AppendError {
     /// succeed.
     #[error("no space left for the log")]
     NoSpace(#[source] io::Error),
-    /// The producer's epoch is old or batches are missing before this one.
+    /// The producer's epoch is old, batches are missing before this one, or its transaction is in another state.
     #[error(transparent)]
     Sequence(#[from] SequenceError),
     /// A write failed, now or before: KAFKA_STORAGE_ERROR.
@@ -91,6 +91,7 @@ impl Log {
         inner.check_online()?;
         let header = batch.header();
         let size_bytes = batch.bytes().len();
+        let marker = if header.is_control() { ControlMarker::of_batch(batch.bytes()) } else { None };
         let mut writer = inner.writer.lock();
         let writer = &mut *writer;
         if writer.closed {
@@ -100,7 +101,8 @@ impl Log {
             let segment_bytes = writer.config.segment_bytes;
             return Err(AppendError::LargerThanSegment { size_bytes, segment_bytes });
         }
-        if let SequenceCheck::Duplicate(first) = writer.producers.check(header, context.origin)? {
+        let checked = writer.producers.check(header, marker, context.origin, context.transaction)?;
+        if let SequenceCheck::Duplicate(first) = checked {
             return Ok(inner.duplicate(first));
         }
         let log_append_time_ms =
@@ -136,7 +138,9 @@ impl Log {
         writer.changed = true;
         if header.has_producer_id() {
             let stored = BatchHeader { base_offset, max_timestamp: batch_max_timestamp_ms, ..*header };
-            note_producer(&mut writer.producers, &stored, batch.bytes());
+            inner
+                .note_producer(&mut writer.producers, &active.segment, &stored, marker, position)
+                .map_err(|error| inner.fail("writing the index of aborted transactions", &error))?;
         }
         if writer.epochs.assign(context.leader_epoch, base_offset) {
             writer.epochs_dirty = true;
@@ -227,19 +231,4 @@ impl Inner {
     fn write_failed(&self, what: &'static str, error: io::Error) -> AppendError {
         if is_full(&error) { AppendError::NoSpace(error) } else { self.fail(what, &error).into() }
     }
-}
-
-/// Notes a batch of a producer, as it stands in the log; `bytes` are looked into when it is a transaction marker.
-pub(super) fn note_producer(producers: &mut ProducerStates, stored: &BatchHeader, bytes: &[u8]) {
-    if !stored.is_control() {
-        producers.update(stored);
-    } else if let Some(marker) = control_marker(bytes) {
-        producers.update_control(stored, marker);
-    }
-}
-
-/// `None` for control records that don't end a transaction.
-fn control_marker(bytes: &[u8]) -> Option<ControlMarker> {
-    let opened = batch::open(bytes, BatchRules::DEFAULT_MAX_DECOMPRESSED_BYTES).ok()?;
-    ControlMarker::of_record(&opened.records().next()?.ok()?)
 }

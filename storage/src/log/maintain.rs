@@ -150,6 +150,11 @@ impl Log {
             if offset <= start {
                 return Ok(start);
             }
+            if inner.unstable.reaches_below(offset) {
+                let list = inner.segments.load();
+                let place = list.place_of(offset, inner.fs());
+                inner.unstable.start_at(place.map_err(|error| inner.fail("finding the log start", &error))?);
+            }
             inner.log_start_offset.store(offset, Ordering::Release);
             if writer.epochs.truncate_from_start(offset) {
                 writer.epochs_dirty = true;

@@ -16,6 +16,7 @@ mod prepare;
 mod read;
 mod replay;
 mod sync;
+mod transactions;
 
 pub use append::{AppendContext, AppendError, Appended, WriteMode};
 pub use lookup::TimestampOffset;
@@ -39,6 +40,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
+use transactions::Unstable;
 
 /// An offset with its place in the files; Kafka's name for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +140,7 @@ struct Inner {
     gone: AtomicBool,
     /// Files that were renamed for deletion and wait for their last reader.
     deleted: Mutex<Vec<maintain::DeletedSegment>>,
+    unstable: Unstable,
 }
 
 /// The segments in offset order. Empty until the first append.

@@ -9,10 +9,12 @@ use crate::fs::{
 use crate::leader_epochs::{LEADER_EPOCH_CHECKPOINT, LeaderEpochs};
 use crate::log::prepare::{MIN_AHEAD_BYTES, NEXT_SEGMENT_NAME};
 use crate::log::sync::inside_active;
+use crate::log::transactions::Unstable;
 use crate::offset_index::OFFSET_INDEX_ENTRY_BYTES;
 use crate::recovery::{Cut, CutReason, Recovered, ScanRules, scan};
 use crate::segment::{Segment, SegmentEnd, SegmentState};
 use crate::time_index::TIME_INDEX_ENTRY_BYTES;
+use crate::txn_index::entries_of_file;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -86,7 +88,17 @@ pub(super) struct Opening<'a> {
     epochs_changed: bool,
     /// The files aren't those of a clean stop any more.
     pub(super) changed: bool,
+    /// Base offsets of the segments whose index of aborted transactions has to be written anew, ascending.
+    pub(super) txn_indexes_lost: Vec<LostTxnIndex>,
     recovered: Recovered,
+}
+
+/// A segment whose index of aborted transactions may lack some, or have some that the log doesn't.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LostTxnIndex {
+    pub(super) base_offset: i64,
+    /// There may be markers in the segment.
+    pub(super) markers: bool,
 }
 
 impl Log {
@@ -118,6 +130,7 @@ impl Log {
             epochs_changed: !epochs_known,
             epochs,
             changed: false,
+            txn_indexes_lost: Vec::new(),
             recovered: Recovered::default(),
         };
         let mut segments = opening.segments(&files.segments)?;
@@ -126,6 +139,7 @@ impl Log {
             // Records below the log start are gone by request, and those above were lost: it starts anew there.
             opening.remove_segments(&files.segments).map_err(failed)?;
             opening.changed = true;
+            opening.txn_indexes_lost.clear();
             segments.clear();
             next_offset = hint.log_start_offset;
         }
@@ -134,7 +148,9 @@ impl Log {
 
         opening.epochs_changed |= opening.epochs.truncate_from_end(next_offset);
         opening.epochs_changed |= opening.epochs.truncate_from_start(log_start_offset);
-        let producers = opening.producers(&mut files, &segments, next_offset).map_err(failed)?;
+        let list = SegmentList { segments, empty_at: next_offset };
+        let (producers, transactions) =
+            opening.producers(&mut files, &list, log_start_offset).map_err(failed)?;
         if opening.epochs_changed {
             let text = opening.epochs.encode();
             replace_file(&*fs, &dir.join(LEADER_EPOCH_CHECKPOINT), text.as_bytes()).map_err(failed)?;
@@ -147,8 +163,7 @@ impl Log {
         }
 
         let Opening { epochs, recovered, .. } = opening;
-        let active = segments.last().map(Active::reopen).transpose().map_err(failed)?;
-        let list = SegmentList { segments, empty_at: next_offset };
+        let active = list.segments.last().map(Active::reopen).transpose().map_err(failed)?;
         let end = list.end();
         debug_assert_eq!(end.offset, next_offset);
         let recovery_point = match changed {
@@ -186,6 +201,7 @@ impl Log {
             offline: OnceLock::new(),
             gone: AtomicBool::new(false),
             deleted: Mutex::new(Vec::new()),
+            unstable: Unstable::new(transactions),
         };
         Ok((Log { inner: Arc::new(inner) }, recovered))
     }
@@ -266,7 +282,7 @@ impl Opening<'_> {
                 .fs
                 .open(&segment_path(self.dir, base_offset, LOG_SUFFIX))
                 .map_err(|error| self.failed(error))?;
-            let trusted = self.hint.clean || next_base.is_some_and(|next| next <= self.hint.recovery_point);
+            let trusted = self.hint.clean || self.was_finished(next_base);
             if trusted && let Some(segment) = self.trust(base_offset, next_base, &file)? {
                 segments.push(Arc::new(segment));
                 continue;
@@ -350,7 +366,31 @@ impl Opening<'_> {
             }
             Ok(Some(segment))
         };
-        trusted().map_err(|error| self.failed(error))
+        let trusted = trusted().map_err(|error| self.failed(error))?;
+        if let Some(segment) = &trusted {
+            self.trust_aborted(segment, base_offset, segment.end().next_offset)?;
+        }
+        Ok(trusted)
+    }
+
+    /// Takes the index of aborted transactions as its file says, or notes that it has to be written anew.
+    fn trust_aborted(
+        &mut self,
+        segment: &Segment,
+        base_offset: i64,
+        next_offset: i64,
+    ) -> Result<(), OpenLogError> {
+        let path = segment_path(self.dir, base_offset, TXN_INDEX_SUFFIX);
+        match entries_of_file(&path, base_offset, next_offset).map_err(|error| self.failed(error))? {
+            Some(entries) => segment.open_aborted(entries),
+            None => {
+                tracing::warn!(path = %path.display(), "a damaged index of aborted transactions is written anew");
+                self.changed = true;
+                self.recovered.rebuilt_indexes += 1;
+                self.txn_indexes_lost.push(LostTxnIndex { base_offset, markers: true });
+            }
+        }
+        Ok(())
     }
 
     /// Goes through a segment batch by batch and writes its indexes anew. Gives why it stopped early, if it did.
@@ -380,6 +420,7 @@ impl Opening<'_> {
         let (fs, epochs) = (self.fs, &mut self.epochs);
         let interval = self.config.index_interval_bytes as usize;
         let mut epochs_changed = false;
+        let mut markers = false;
         let scanned = scan(&reader, len, rules, |header: &BatchHeader, position| {
             let add_entry = bytes_since_entry > interval;
             segment.index_batch(header.last_offset(), header.max_timestamp, position, add_entry, fs)?;
@@ -387,6 +428,7 @@ impl Opening<'_> {
                 bytes_since_entry = 0;
             }
             bytes_since_entry += header.size_in_bytes();
+            markers |= header.is_control();
             if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest.epoch) {
                 epochs_changed |= epochs.assign(header.partition_leader_epoch, header.base_offset);
             }
@@ -398,6 +440,12 @@ impl Opening<'_> {
         segment.set_end(SegmentEnd { next_offset: scanned.next_offset, position: scanned.position });
         self.recovered.scanned_segments += 1;
         self.recovered.scanned_bytes += u64::from(scanned.position);
+        if self.was_finished(next_base) {
+            // Only its other indexes were at odds: this one was on disk when the recovery point moved past it.
+            self.trust_aborted(&segment, base_offset, scanned.next_offset)?;
+        } else {
+            self.txn_indexes_lost.push(LostTxnIndex { base_offset, markers });
+        }
         let mut stopped = scanned.stopped;
         match next_base {
             // All that was published here is here. What follows was only reserved, or belongs to an append that

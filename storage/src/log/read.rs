@@ -1,6 +1,7 @@
 //! Reading: from an offset to a stretch of one segment's file, without a lock.
 
 use super::{Log, LogOffsetMetadata, Offline, SegmentList};
+use crate::fs::Fs;
 use crate::segment::{LocatedBatch, Segment};
 use crate::slice::Slice;
 use std::io;
@@ -83,14 +84,10 @@ impl Log {
         if offset >= end.offset {
             return Ok(end);
         }
-        Ok(self.find(&segments, offset, end)?.map_or(end, |Found { segment, batch, .. }| LogOffsetMetadata {
-            offset,
-            segment_base_offset: segment.base_offset(),
-            position: batch.position,
-        }))
+        Ok(self.find(&segments, offset, end)?.map_or(end, |found| found.place_of(offset)))
     }
 
-    fn check_range(&self, offset: i64, segments: &SegmentList) -> Result<(), ReadError> {
+    pub(super) fn check_range(&self, offset: i64, segments: &SegmentList) -> Result<(), ReadError> {
         let log_end_offset = segments.end().offset;
         let log_start_offset = self.log_start_offset();
         if offset < log_start_offset || offset > log_end_offset {
@@ -106,28 +103,42 @@ impl Log {
         offset: i64,
         until: LogOffsetMetadata,
     ) -> Result<Option<Found<'a>>, ReadError> {
-        self.find_batch(segments, offset, until).or_else(|error| {
+        segments.find(offset, until, self.inner.fs()).or_else(|error| {
             // The segment may have gone while it was searched, and its index with it.
             self.check_range(offset, &self.inner.segments.load())?;
             Err(error.into())
         })
     }
+}
 
-    fn find_batch<'a>(
-        &self,
-        segments: &'a SegmentList,
-        offset: i64,
-        until: LogOffsetMetadata,
-    ) -> io::Result<Option<Found<'a>>> {
-        let first = segments.floor(offset).unwrap_or(0);
-        for segment in segments.segments.iter().skip(first) {
+impl Found<'_> {
+    fn place_of(&self, offset: i64) -> LogOffsetMetadata {
+        LogOffsetMetadata {
+            offset,
+            segment_base_offset: self.segment.base_offset(),
+            position: self.batch.position,
+        }
+    }
+}
+
+impl SegmentList {
+    /// The place of an offset below the end: of the batch that holds it, or of the first one after it. Below the first
+    /// segment that is the log's first batch.
+    pub(super) fn place_of(&self, offset: i64, fs: &dyn Fs) -> io::Result<LogOffsetMetadata> {
+        let end = self.end();
+        Ok(self.find(offset, end, fs)?.map_or(end, |found| found.place_of(offset)))
+    }
+
+    fn find(&self, offset: i64, until: LogOffsetMetadata, fs: &dyn Fs) -> io::Result<Option<Found<'_>>> {
+        let first = self.floor(offset).unwrap_or(0);
+        for segment in self.segments.iter().skip(first) {
             let limit = match segment.base_offset().cmp(&until.segment_base_offset) {
                 std::cmp::Ordering::Less => segment.end().position,
                 // Never beyond what is published, whatever the caller's bound says.
                 std::cmp::Ordering::Equal => until.position.min(segment.end().position),
                 std::cmp::Ordering::Greater => break,
             };
-            if let Some(batch) = segment.locate(offset, limit, self.inner.fs())? {
+            if let Some(batch) = segment.locate(offset, limit, fs)? {
                 return Ok(Some(Found { segment, batch, limit }));
             }
         }

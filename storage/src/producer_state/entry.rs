@@ -70,6 +70,17 @@ impl Entry {
         self.last.last_sequence
     }
 
+    /// A batch of the current epoch is known.
+    pub(super) fn has_batches(&self) -> bool {
+        !self.last.is_none()
+    }
+
+    /// A transaction is open here that a batch of `producer_epoch` belongs to. With a newer epoch it may have ended, and
+    /// its marker be on the way.
+    pub(super) fn has_open(&self, producer_epoch: i16) -> bool {
+        self.current_txn_first_offset >= 0 && self.producer_epoch == producer_epoch
+    }
+
     pub(super) fn find_duplicate(&self, batch: &BatchHeader) -> Option<DuplicateBatch> {
         if batch.producer_epoch != self.producer_epoch {
             return None;

@@ -10,7 +10,8 @@ use crate::turn::Turn;
 
 impl ClassicGroup {
     /// Whether offsets may be committed. Anyone may while the group is empty, members of this generation otherwise,
-    /// and not while the group waits for its assignment, since the partitions may be another member's by then.
+    /// and not while the group waits for its assignment, since the partitions may be another member's by then. A
+    /// transactional producer need not tell for whom it commits, and commits during a rebalance too.
     ///
     /// # Errors
     /// `UNKNOWN_MEMBER_ID`, `FENCED_INSTANCE_ID`, `ILLEGAL_GENERATION`, `REBALANCE_IN_PROGRESS`
@@ -19,6 +20,7 @@ impl ClassicGroup {
         member_id: &StrBytes,
         instance_id: Option<&StrBytes>,
         generation: i32,
+        is_transactional: bool,
     ) -> Result<(), ErrorCode> {
         if generation < 0 && self.is_empty() {
             return Ok(());
@@ -28,10 +30,10 @@ impl ClassicGroup {
             if generation != self.generation {
                 return Err(ErrorCode::IllegalGeneration);
             }
-        } else if !self.is_empty() {
+        } else if !is_transactional && !self.is_empty() {
             return Err(ErrorCode::UnknownMemberId);
         }
-        if self.state == ClassicGroupState::CompletingRebalance {
+        if !is_transactional && self.state == ClassicGroupState::CompletingRebalance {
             return Err(ErrorCode::RebalanceInProgress);
         }
         Ok(())

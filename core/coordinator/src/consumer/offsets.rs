@@ -20,6 +20,11 @@ impl CommitPartitionValidator<'_> {
     /// Takes every partition.
     pub(crate) const ACCEPT_ALL: Self = CommitPartitionValidator { older: None };
 
+    /// Whether every partition is taken, known or not.
+    pub(crate) fn accepts_all(&self) -> bool {
+        self.older.is_none()
+    }
+
     /// Takes a commit of an older epoch if the member has owned the partition since that epoch (KIP-1251).
     ///
     /// # Errors

@@ -1,12 +1,12 @@
 //! OffsetCommit (KIP-848 for the errors of consumer groups).
 
-use fluxmq_protocol::ErrorCode;
 use fluxmq_protocol::group_records::{GroupRecord, OffsetCommitKey, OffsetCommitValue};
 use fluxmq_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
 use fluxmq_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use fluxmq_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
+use fluxmq_protocol::{ErrorCode, StrBytes};
 use uuid::Uuid;
 
 use crate::consumer::CommitPartitionValidator;
@@ -47,6 +47,7 @@ impl GroupShard {
                 &request.member_id,
                 request.group_instance_id.as_ref(),
                 generation_or_epoch,
+                false,
                 requester.api_version,
             )?,
             None if generation_or_epoch < 0 => CommitPartitionValidator::ACCEPT_ALL,
@@ -61,7 +62,10 @@ impl GroupShard {
         let mut records = Vec::new();
         for topic in &request.topics {
             let topic_id = turn.topics.by_name(&topic.name).map_or(Uuid::nil(), |(id, _)| id);
-            for partition in topic.partitions.iter().filter(|partition| !self.metadata_too_long(partition)) {
+            for partition in &topic.partitions {
+                if self.metadata_too_long(partition.committed_metadata.as_ref()) {
+                    continue;
+                }
                 validator.validate(topic_id, partition.partition_index)?;
                 let key = OffsetCommitKey {
                     group: request.group_id.0.clone(),
@@ -85,19 +89,21 @@ impl GroupShard {
             self.classic_commit_is_heartbeat(turn, &request.group_id, &request.member_id);
         }
         turn.records.append(&mut records);
-        Ok(answer(request, |partition| match self.metadata_too_long(partition) {
+        Ok(answer(request, |partition| self.metadata_error(partition.committed_metadata.as_ref())))
+    }
+
+    /// What a partition is answered whose offset is committed with this metadata, unless all are refused.
+    pub(super) fn metadata_error(&self, metadata: Option<&StrBytes>) -> ErrorCode {
+        match self.metadata_too_long(metadata) {
             true => ErrorCode::OffsetMetadataTooLarge,
             false => ErrorCode::None,
-        }))
+        }
     }
 
     /// `offset.metadata.max.bytes`, which Kafka counts in UTF-16 code units.
-    fn metadata_too_long(&self, partition: &OffsetCommitRequestPartition) -> bool {
+    pub(super) fn metadata_too_long(&self, metadata: Option<&StrBytes>) -> bool {
         let max = usize::try_from(self.config.offset_metadata_max_bytes).unwrap_or(0);
-        partition
-            .committed_metadata
-            .as_ref()
-            .is_some_and(|text| text.len() > max && text.encode_utf16().count() > max)
+        metadata.is_some_and(|text| text.len() > max && text.encode_utf16().count() > max)
     }
 }
 

@@ -1,11 +1,12 @@
 //! OffsetDelete (KIP-496).
 
-use fluxmq_protocol::ErrorCode;
+use fluxmq_protocol::group_records::GroupRecord;
 use fluxmq_protocol::messages::offset_delete_request::OffsetDeleteRequestTopic;
 use fluxmq_protocol::messages::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
 use fluxmq_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
+use fluxmq_protocol::{ErrorCode, StrBytes};
 
 use super::tombstone;
 use crate::group::Group;
@@ -13,8 +14,8 @@ use crate::shard::GroupShard;
 use crate::turn::Turn;
 
 impl GroupShard {
-    /// Deletes committed offsets of a group, except in topics that its members are subscribed to. A group of another
-    /// protocol type than `consumer`, whose subscriptions aren't known, must be empty.
+    /// Deletes committed offsets of a group, those of open transactions too, except in topics that its members are
+    /// subscribed to. A group of another protocol type than `consumer`, whose subscriptions aren't known, must be empty.
     pub fn offset_delete(
         &mut self,
         turn: &mut Turn<'_>,
@@ -37,9 +38,11 @@ impl GroupShard {
         }
         let group = self.groups.get(&request.group_id.0).ok_or(ErrorCode::GroupIdNotFound)?;
         group.validate_offset_delete()?;
-        let offsets = self.offsets.group(&request.group_id);
+        let (offsets, pending) =
+            (self.offsets.group(&request.group_id), self.offsets.pending(&request.group_id));
         let committed = |topic: &OffsetDeleteRequestTopic, partition| {
             offsets.is_some_and(|offsets| offsets.get(&topic.name, partition).is_some())
+                || pending.is_some_and(|pending| pending.contains(&topic.name, partition))
         };
         let mut records = Vec::new();
         for topic in request.topics.iter().filter(|topic| !group.is_subscribed_to_topic(&topic.name)) {
@@ -53,6 +56,26 @@ impl GroupShard {
         self.fits_in_a_batch(&records)?;
         turn.records.append(&mut records);
         Ok(request.topics.iter().map(|topic| answer(group, topic)).collect())
+    }
+
+    /// One for each partition, whether an offset is committed, or an open transaction has committed one, or both.
+    pub(crate) fn tombstones_of_all_offsets(&self, group_id: &StrBytes) -> Vec<GroupRecord> {
+        let mut records = Vec::new();
+        if let Some(offsets) = self.offsets.group(group_id) {
+            for topic in offsets.topics() {
+                let name = StrBytes::from_string(topic.to_owned());
+                let partitions = offsets.partitions(topic).map(|(partition, _)| partition);
+                records.extend(partitions.map(|partition| tombstone(group_id, &name, partition)));
+            }
+        }
+        if let Some(pending) = self.offsets.pending(group_id) {
+            for topic in pending.topics() {
+                let name = StrBytes::from_string(topic.to_owned());
+                let partitions = self.offsets.only_pending(group_id, topic);
+                records.extend(partitions.map(|partition| tombstone(group_id, &name, partition)));
+            }
+        }
+        records
     }
 }
 

@@ -12,7 +12,7 @@ use fluxmq_protocol::messages::{
 use fluxmq_protocol::{StrBytes, group_records::GroupRecord};
 use uuid::Uuid;
 
-use super::requests::{commit, delete, fetch_all};
+use super::requests::{commit, delete, fetch_all, txn_commit};
 use crate::config::GroupCoordinatorConfig;
 use crate::testing::{Driver, requester, text};
 use crate::turn::{Reply, Requester, Token};
@@ -111,6 +111,20 @@ fn commits(driver: &mut Driver, by: (&str, &str, Option<&str>, i32), topic: &str
     ErrorCode::from_code(response.topics[0].partitions[0].error_code).unwrap()
 }
 
+/// As [`commits`], in a transaction.
+fn txn_commits(
+    driver: &mut Driver,
+    by: (&str, &str, Option<&str>, i32),
+    topic: &str,
+    version: i16,
+) -> ErrorCode {
+    let (group, member_id, instance, generation) = by;
+    let request = txn_commit(7, group, member_id, generation, &[(topic.to_owned(), 0, 5, String::new())])
+        .with_group_instance_id(instance.map(text));
+    let response = driver.turn(|shard, turn| shard.txn_offset_commit(turn, &requester(version), &request));
+    ErrorCode::from_code(response.topics[0].partitions[0].error_code).unwrap()
+}
+
 fn delete_offset(driver: &mut Driver, group: &str, topic: &str) -> (i16, Option<i16>) {
     let request = delete(group, &[(topic.to_owned(), 0)]);
     let response = driver.turn(|shard, turn| shard.offset_delete(turn, &request));
@@ -123,7 +137,7 @@ fn delete_group(driver: &mut Driver, group: &str) -> ErrorCode {
 }
 
 fn topics_of(driver: &Driver, group: &str) -> Vec<String> {
-    let response = driver.shard.offset_fetch(&fetch_all(group));
+    let response = driver.shard.offset_fetch(&fetch_all(group), false);
     response.topics.iter().map(|topic| topic.name.to_string()).collect()
 }
 
@@ -160,6 +174,45 @@ fn who_commits_to_a_classic_group_is_a_member_of_its_generation() {
     }
     // Fetching needs no membership.
     assert_eq!(topics_of(&driver, "classic"), ["t"]);
+}
+
+#[test]
+fn who_commits_to_a_classic_group_in_a_transaction_is_nobody_or_a_member_of_its_generation() {
+    let (mut driver, [dynamic, fixed]) = classic("consumer");
+    let cases: [(&str, Option<&str>, i32, ErrorCode); 11] = [
+        ("", None, -1, OK),
+        ("other", None, GENERATION, UnknownMemberId),
+        ("other", None, -1, UnknownMemberId),
+        ("", None, GENERATION, UnknownMemberId),
+        ("", Some("i"), -1, FencedInstanceId),
+        (&dynamic, None, -1, IllegalGeneration),
+        (&dynamic, None, GENERATION - 1, IllegalGeneration),
+        (&dynamic, None, GENERATION + 1, IllegalGeneration),
+        (&dynamic, Some("i"), GENERATION, FencedInstanceId),
+        (&fixed, Some("i"), GENERATION, OK),
+        (&dynamic, None, GENERATION, OK),
+    ];
+    for (member_id, instance, generation, expected) in cases {
+        for version in [0, 3, 5] {
+            let log_len = driver.log.len();
+            let by = ("classic", member_id, instance, generation);
+            let error = txn_commits(&mut driver, by, "t", version);
+            assert_eq!(error, expected, "{member_id} {instance:?} {generation} v{version}");
+            assert_eq!(driver.log.len() > log_len, expected == OK);
+        }
+    }
+    driver.end_transaction(7, true);
+    assert_eq!(topics_of(&driver, "classic"), ["t"]);
+}
+
+#[test]
+fn a_commit_in_a_transaction_is_no_heartbeat() {
+    let (mut driver, [dynamic, _]) = classic("consumer");
+    driver.advance(i64::from(SESSION_MS) - 1_000);
+    let by = ("classic", &*dynamic, None, GENERATION);
+    assert_eq!(txn_commits(&mut driver, by, "t", 3), OK);
+    driver.advance(2_000);
+    assert_eq!(txn_commits(&mut driver, by, "t", 3), UnknownMemberId);
 }
 
 #[test]
@@ -251,6 +304,43 @@ fn who_commits_to_a_consumer_group_is_at_its_epoch() {
 }
 
 #[test]
+fn who_commits_to_a_consumer_group_in_a_transaction_is_nobody_or_at_its_epoch() {
+    let (mut driver, epoch) = consumer();
+    assert!(epoch > 1, "an older epoch is to be tried");
+    let cases: [(&str, Option<&str>, i32, &str, ErrorCode); 11] = [
+        ("", None, -1, "t", OK),
+        ("", Some("i"), -1, "t", UnknownMemberId),
+        ("", None, epoch, "t", UnknownMemberId),
+        ("other", None, epoch, "t", UnknownMemberId),
+        ("other", None, -1, "t", UnknownMemberId),
+        ("m", None, epoch + 1, "t", IllegalGeneration),
+        ("m", None, -1, "t", IllegalGeneration),
+        // Owned since the first epoch: taken at any since. Never owned, or no topic at all: refused.
+        ("m", None, epoch - 1, "t", OK),
+        ("m", None, epoch - 1, "u", IllegalGeneration),
+        ("m", None, epoch - 1, "none", IllegalGeneration),
+        ("m", None, epoch, "none", OK),
+    ];
+    for (member_id, instance, member_epoch, topic, expected) in cases {
+        for version in [0, 3, 5] {
+            let log_len = driver.log.len();
+            let by = ("consumer", member_id, instance, member_epoch);
+            let error = txn_commits(&mut driver, by, topic, version);
+            assert_eq!(error, expected, "{member_id} {instance:?} {member_epoch} {topic} v{version}");
+            assert_eq!(driver.log.len() > log_len, expected == OK);
+        }
+    }
+    // One partition that is refused refuses all.
+    let partitions = ["t", "u"].map(|topic| (topic.to_owned(), 0, 8, String::new()));
+    let request = txn_commit(7, "consumer", "m", epoch - 1, &partitions);
+    let log_len = driver.log.len();
+    let response = driver.turn(|shard, turn| shard.txn_offset_commit(turn, &requester(5), &request));
+    let errors = response.topics.iter().map(|topic| topic.partitions[0].error_code);
+    assert!(errors.eq([IllegalGeneration.code(); 2]));
+    assert_eq!(driver.log.len(), log_len);
+}
+
+#[test]
 fn who_fetches_from_a_consumer_group_by_name_is_at_its_epoch() {
     let (mut driver, epoch) = consumer();
     assert_eq!(commits(&mut driver, ("consumer", "m", None, epoch), "t", 9), OK);
@@ -265,7 +355,7 @@ fn who_fetches_from_a_consumer_group_by_name_is_at_its_epoch() {
     ] {
         let request =
             fetch_all("consumer").with_member_id(member_id.map(text)).with_member_epoch(member_epoch);
-        let response = driver.shard.offset_fetch(&request);
+        let response = driver.shard.offset_fetch(&request, false);
         assert_eq!(response.error_code, expected.code(), "{member_id:?} {member_epoch}");
         assert_eq!(response.topics.len(), usize::from(expected == OK));
     }

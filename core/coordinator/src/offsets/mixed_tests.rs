@@ -1,11 +1,11 @@
-//! Random commits, deletions, expiries and restarts while members of consumer groups come and go, so that groups turn
-//! from one kind into the other with their offsets: the log always tells what the shard has.
+//! Random commits, with and without transactions, deletions, expiries and restarts while members of consumer groups come
+//! and go, so that groups turn from one kind into the other with their offsets: the log always tells what the shard has.
 
 use fluxmq_protocol::ErrorCode;
 use fluxmq_protocol::messages::{ConsumerGroupHeartbeatRequest, GroupId, TopicName};
 use proptest::prelude::*;
 
-use super::requests::{commit, delete, fetch_all};
+use super::requests::{commit, delete, fetch_all, txn_commit};
 use crate::config::GroupCoordinatorConfig;
 use crate::group::Group;
 use crate::testing::{Driver, requester, text};
@@ -32,6 +32,18 @@ enum Operation {
         epoch: i32,
         topic: usize,
     },
+    /// As a commit, in a transaction.
+    TxnCommit {
+        producer_id: i64,
+        group: u8,
+        member: Option<u8>,
+        epoch: i32,
+        topic: usize,
+    },
+    EndTransaction {
+        producer_id: i64,
+        commit: bool,
+    },
     DeleteOffset {
         group: u8,
         topic: usize,
@@ -55,8 +67,14 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(group, member, topics)| Operation::Heartbeat { group, member, topics }),
         2 => (groups.clone(), members.clone())
             .prop_map(|(group, member)| Operation::Leave { group, member }),
-        6 => (groups.clone(), prop::option::weighted(0.7, members), -2..2, topics.clone())
+        6 => (groups.clone(), prop::option::weighted(0.7, members.clone()), -2..2, topics.clone())
             .prop_map(|(group, member, epoch, topic)| Operation::Commit { group, member, epoch, topic }),
+        6 => (0..2_i64, groups.clone(), prop::option::weighted(0.7, members), -1..1, topics.clone())
+            .prop_map(|(producer_id, group, member, epoch, topic)| {
+                Operation::TxnCommit { producer_id, group, member, epoch, topic }
+            }),
+        3 => (0..2_i64, any::<bool>())
+            .prop_map(|(producer_id, commit)| Operation::EndTransaction { producer_id, commit }),
         1 => (groups.clone(), topics.clone())
             .prop_map(|(group, topic)| Operation::DeleteOffset { group, topic }),
         1 => groups.prop_map(|group| Operation::DeleteGroup { group }),
@@ -139,6 +157,21 @@ impl Run {
         }
     }
 
+    fn txn_commit(&mut self, producer_id: i64, group: u8, member: Option<u8>, epoch: i32, topic: usize) {
+        let (member_id, epoch) = match member {
+            Some(member) => (format!("member-{member}"), *self.epoch(group, member) + epoch),
+            None => (String::new(), -1),
+        };
+        let partitions = [(TOPICS[topic].to_owned(), 0, 6, String::new())];
+        let request = txn_commit(producer_id, &name(group), &member_id, epoch, &partitions);
+        let log_len = self.driver.log.len();
+        let response = self.driver.turn(|shard, turn| shard.txn_offset_commit(turn, &requester(5), &request));
+        let error = response.topics[0].partitions[0].error_code;
+        assert_eq!(self.driver.log.len() > log_len, error == 0);
+        assert!(member.is_some() || error == 0, "nobody may always commit: {error}");
+        assert_ne!(error, ErrorCode::StaleMemberEpoch.code());
+    }
+
     fn apply(&mut self, operation: &Operation) {
         match *operation {
             Operation::Heartbeat { group, member, topics } => {
@@ -147,6 +180,12 @@ impl Run {
             }
             Operation::Leave { group, member } => self.heartbeat(group, member, -1, None),
             Operation::Commit { group, member, epoch, topic } => self.commit(group, member, epoch, topic),
+            Operation::TxnCommit { producer_id, group, member, epoch, topic } => {
+                self.txn_commit(producer_id, group, member, epoch, topic);
+            }
+            Operation::EndTransaction { producer_id, commit } => {
+                self.driver.end_transaction(producer_id, commit);
+            }
             Operation::DeleteOffset { group, topic } => {
                 let request = delete(&name(group), &[(TOPICS[topic].to_owned(), 0)]);
                 self.driver.turn(|shard, turn| shard.offset_delete(turn, &request));
@@ -155,7 +194,7 @@ impl Run {
                 let id = GroupId(text(&name(group)));
                 let error = self.driver.turn(|shard, turn| shard.delete_group(turn, &id));
                 if error == ErrorCode::None {
-                    let left = self.driver.shard.offset_fetch(&fetch_all(&name(group)));
+                    let left = self.driver.shard.offset_fetch(&fetch_all(&name(group)), false);
                     assert!(left.topics.is_empty() && !self.driver.shard.groups.contains_key(&id.0));
                 }
             }

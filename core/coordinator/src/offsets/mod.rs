@@ -1,4 +1,5 @@
-//! Committed offsets: OffsetCommit, OffsetFetch, OffsetDelete, and how offsets end (KIP-211, deleted topics).
+//! Committed offsets: OffsetCommit, TxnOffsetCommit, OffsetFetch, OffsetDelete, and how offsets end (KIP-211, deleted
+//! topics).
 
 mod commit;
 mod delete;
@@ -8,41 +9,57 @@ mod member_tests;
 #[cfg(test)]
 mod mixed_tests;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod model_tests;
+mod pending;
 #[cfg(test)]
 mod requests;
 mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod txn_commit;
+#[cfg(test)]
+mod txn_tests;
 
 use fluxmq_protocol::ErrorCode;
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::group_records::{GroupRecord, OffsetCommitKey, OffsetCommitValue};
 
+pub use self::pending::GroupPending;
 pub use self::store::{Committed, GroupOffsets, Offsets};
 use crate::group::Group;
 use crate::shard::{GroupShard, owned};
 
 impl GroupShard {
     pub(crate) fn replay_offset_commit(&mut self, key: &OffsetCommitKey, value: Option<&OffsetCommitValue>) {
+        let OffsetCommitKey { group, topic, partition } = key;
         let Some(value) = value else {
-            self.offsets.remove(&key.group, &key.topic, key.partition);
+            self.offsets.remove(group, topic, *partition);
             return;
         };
-        if !self.groups.contains_key(&key.group) {
-            let id = owned(&key.group);
+        self.group_of_offsets(group);
+        self.offsets.put(group, topic, *partition, committed(value));
+    }
+
+    /// Of an open transaction.
+    pub(crate) fn replay_pending_offset(
+        &mut self,
+        producer_id: i64,
+        key: &OffsetCommitKey,
+        value: &OffsetCommitValue,
+    ) {
+        self.group_of_offsets(&key.group);
+        self.offsets.put_pending(producer_id, &key.group, &key.topic, key.partition, committed(value));
+    }
+
+    /// Offsets have a group.
+    fn group_of_offsets(&mut self, group_id: &StrBytes) {
+        if !self.groups.contains_key(group_id) {
+            let id = owned(group_id);
             self.groups.insert(id.clone(), Group::simple(id));
         }
-        let committed = Committed {
-            offset: value.offset,
-            leader_epoch: value.leader_epoch,
-            metadata: &value.metadata,
-            commit_timestamp_ms: value.commit_timestamp,
-            expire_timestamp_ms: (value.expire_timestamp != -1).then_some(value.expire_timestamp),
-            topic_id: value.topic_id,
-        };
-        self.offsets.put(&key.group, &key.topic, key.partition, committed);
     }
 
     /// How many offsets the groups of this shard have committed.
@@ -61,6 +78,18 @@ impl GroupShard {
             true => Ok(()),
             false => Err(ErrorCode::UnknownServerError),
         }
+    }
+}
+
+/// What a record says.
+fn committed(value: &OffsetCommitValue) -> Committed<'_> {
+    Committed {
+        offset: value.offset,
+        leader_epoch: value.leader_epoch,
+        metadata: &value.metadata,
+        commit_timestamp_ms: value.commit_timestamp,
+        expire_timestamp_ms: (value.expire_timestamp != -1).then_some(value.expire_timestamp),
+        topic_id: value.topic_id,
     }
 }
 

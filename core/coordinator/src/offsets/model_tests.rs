@@ -1,4 +1,5 @@
-//! Random commits, fetches, deletions, expiries and restarts against a model that is a map.
+//! Random commits, with and without transactions, fetches, deletions, expiries and restarts against a model that is a
+//! map. What lies in the log, compacted or not, always tells what the shard has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +8,11 @@ use fluxmq_protocol::messages::GroupId;
 use fluxmq_protocol::messages::offset_fetch_response::{OffsetFetchResponseGroup, OffsetFetchResponseTopics};
 use proptest::prelude::*;
 
-use super::requests::{commit, delete, fetch, fetch_all};
+use super::model::{CHECK_INTERVAL_MS, Model, ModelOffset, ModelPending, RETENTION_MS};
+use super::requests::{commit, delete, fetch, fetch_all, txn_commit};
 use crate::config::GroupCoordinatorConfig;
 use crate::testing::{Driver, requester, text};
 
-const RETENTION_MS: i64 = 100_000;
-const CHECK_INTERVAL_MS: i64 = 10_000;
 const METADATA_MAX: usize = 3;
 
 #[derive(Clone, Debug)]
@@ -23,6 +23,16 @@ enum Operation {
         version: i16,
         retention_ms: i64,
         partitions: Vec<(u8, i32, i64, String)>,
+    },
+    TxnCommit {
+        producer_id: i64,
+        group: u8,
+        generation: i32,
+        partitions: Vec<(u8, i32, i64, String)>,
+    },
+    EndTransaction {
+        producer_id: i64,
+        commit: bool,
     },
     DeleteOffsets {
         group: u8,
@@ -46,6 +56,15 @@ enum Operation {
 fn operation() -> impl Strategy<Value = Operation> {
     let partitions = prop::collection::vec((0..3_u8, 0..4, -1..100_i64, "[a-z]{0,4}"), 0..4);
     let retention_ms = prop_oneof![3 => Just(-1_i64), 1 => 0..2 * RETENTION_MS];
+    let generations = prop_oneof![4 => Just(-1), 1 => Just(1)];
+    let txn_commit = (0..3_i64, 0..4_u8, generations, partitions.clone()).prop_map(
+        |(producer_id, group, generation, partitions)| Operation::TxnCommit {
+            producer_id,
+            group,
+            generation,
+            partitions,
+        },
+    );
     let commit = (0..4_u8, -1..2, 2..10_i16, retention_ms, partitions).prop_map(
         |(group, generation, version, retention_ms, partitions)| {
             let generation = if generation < 1 { -1 } else { generation };
@@ -55,6 +74,9 @@ fn operation() -> impl Strategy<Value = Operation> {
     let deleted = prop::collection::vec((0..3_u8, 0..4), 0..4);
     prop_oneof![
         8 => commit,
+        8 => txn_commit,
+        4 => (0..3_i64, any::<bool>())
+            .prop_map(|(producer_id, commit)| Operation::EndTransaction { producer_id, commit }),
         2 => (0..4_u8, deleted)
             .prop_map(|(group, partitions)| Operation::DeleteOffsets { group, partitions }),
         1 => (0..4_u8).prop_map(|group| Operation::DeleteGroup { group }),
@@ -63,41 +85,6 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => prop_oneof![0..5_000_i64, 0..2 * RETENTION_MS].prop_map(|ms| Operation::Wait { ms }),
         1 => Just(Operation::Restart),
     ]
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct ModelOffset {
-    offset: i64,
-    metadata: String,
-    committed_at_ms: i64,
-    expires_at_ms: Option<i64>,
-}
-
-/// Simple groups: nobody ever joins.
-#[derive(Debug, Default)]
-struct Model {
-    groups: BTreeMap<String, BTreeMap<(String, i32), ModelOffset>>,
-    topics: BTreeSet<String>,
-    next_check_ms: i64,
-}
-
-impl Model {
-    fn check_expiry(&mut self, now_ms: i64) {
-        for offsets in self.groups.values_mut() {
-            offsets.retain(|_, offset| match offset.expires_at_ms {
-                Some(at_ms) => now_ms < at_ms,
-                None => now_ms - offset.committed_at_ms < RETENTION_MS,
-            });
-        }
-        self.groups.retain(|_, offsets| !offsets.is_empty());
-    }
-
-    fn wait_until(&mut self, now_ms: i64) {
-        while self.next_check_ms <= now_ms {
-            self.check_expiry(self.next_check_ms);
-            self.next_check_ms += CHECK_INTERVAL_MS;
-        }
-    }
 }
 
 fn group(number: u8) -> String {
@@ -140,23 +127,27 @@ impl Run {
             Operation::Commit { group: number, generation, version, retention_ms, ref partitions } => {
                 self.commit(&group(number), generation, version, retention_ms, partitions);
             }
+            Operation::TxnCommit { producer_id, group: number, generation, ref partitions } => {
+                self.txn_commit(producer_id, &group(number), generation, partitions);
+            }
+            Operation::EndTransaction { producer_id, commit } => {
+                self.driver.end_transaction(producer_id, commit);
+                self.model.end_transaction(producer_id, commit);
+            }
             Operation::DeleteOffsets { group: number, ref partitions } => {
                 self.delete_offsets(&group(number), partitions);
             }
             Operation::DeleteGroup { group: number } => {
                 let id = GroupId(text(&group(number)));
                 let error = self.driver.turn(|shard, turn| shard.delete_group(turn, &id));
-                let known = self.model.groups.remove(&group(number)).is_some();
+                let known = self.model.delete_group(&group(number));
                 assert_eq!(error, if known { ErrorCode::None } else { ErrorCode::GroupIdNotFound });
             }
             Operation::DeleteTopic { topic: number } => {
                 self.driver.topics.remove(&topic(number));
-                self.model.topics.remove(&topic(number));
                 let names = [text(&topic(number))];
                 self.driver.turn(|shard, turn| shard.topics_deleted(turn, &names));
-                for offsets in self.model.groups.values_mut() {
-                    offsets.retain(|(name, _), _| *name != topic(number));
-                }
+                self.model.delete_topic(&topic(number));
             }
             Operation::CreateTopic { topic: number } => self.create_topic(number),
             Operation::Wait { ms } => {
@@ -170,6 +161,56 @@ impl Run {
         }
     }
 
+    /// The partitions that exist: the handler lets no others through.
+    fn named(&self, partitions: &[(u8, i32, i64, String)]) -> Vec<(String, i32, i64, String)> {
+        let exist = partitions.iter().filter(|(number, ..)| self.model.topics.contains(&topic(*number)));
+        exist
+            .map(|(number, partition, offset, metadata)| {
+                (topic(*number), *partition, *offset, metadata.clone())
+            })
+            .collect()
+    }
+
+    fn txn_commit(
+        &mut self,
+        producer_id: i64,
+        group: &str,
+        generation: i32,
+        partitions: &[(u8, i32, i64, String)],
+    ) {
+        let named = self.named(partitions);
+        let request = txn_commit(producer_id, group, "", generation, &named);
+        let mut at = self.driver.log.len();
+        let response = self.driver.turn(|shard, turn| shard.txn_offset_commit(turn, &requester(5), &request));
+        let refused = match (generation < 0, self.model.groups.contains_key(group)) {
+            (true, _) => None,
+            (false, true) => Some(ErrorCode::UnknownMemberId),
+            (false, false) => Some(ErrorCode::IllegalGeneration),
+        };
+        for ((name, partition, offset, metadata), answer) in named.iter().zip(&response.topics) {
+            let too_long = (metadata.len() > METADATA_MAX).then_some(ErrorCode::OffsetMetadataTooLarge);
+            let error = refused.or(too_long);
+            assert_eq!(answer.partitions[0].error_code, error.unwrap_or(ErrorCode::None).code());
+            if error.is_some() {
+                continue;
+            }
+            let offset = ModelOffset {
+                offset: *offset,
+                metadata: metadata.clone(),
+                committed_at_ms: self.driver.now.wall_ms,
+                expires_at_ms: None,
+                at,
+            };
+            at += 1;
+            self.model.txn_commit(ModelPending {
+                producer_id,
+                group: group.to_owned(),
+                key: (name.clone(), *partition),
+                offset,
+            });
+        }
+    }
+
     fn commit(
         &mut self,
         group: &str,
@@ -178,15 +219,9 @@ impl Run {
         retention_ms: i64,
         partitions: &[(u8, i32, i64, String)],
     ) {
-        // The handler lets no other partitions through.
-        let named: Vec<_> = partitions
-            .iter()
-            .filter(|(number, ..)| self.model.topics.contains(&topic(*number)))
-            .map(|(number, partition, offset, metadata)| {
-                (topic(*number), *partition, *offset, metadata.clone())
-            })
-            .collect();
+        let named = self.named(partitions);
         let request = commit(group, "", generation, &named).with_retention_time_ms(retention_ms);
+        let mut at = self.driver.log.len();
         let response =
             self.driver.turn(|shard, turn| shard.offset_commit(turn, &requester(version), &request));
         let refused = match (generation < 0, self.model.groups.contains_key(group)) {
@@ -206,7 +241,9 @@ impl Run {
                     metadata: metadata.clone(),
                     committed_at_ms: now_ms,
                     expires_at_ms: (retention_ms >= 0).then_some(now_ms + retention_ms),
+                    at,
                 };
+                at += 1;
                 let offsets = self.model.groups.entry(group.to_owned()).or_default();
                 offsets.insert((name.clone(), *partition), committed);
             }
@@ -217,14 +254,12 @@ impl Run {
         let named: Vec<_> =
             partitions.iter().map(|(number, partition)| (topic(*number), *partition)).collect();
         let response = self.driver.turn(|shard, turn| shard.offset_delete(turn, &delete(group, &named)));
-        let Some(offsets) = self.model.groups.get_mut(group) else {
+        if !self.model.groups.contains_key(group) {
             assert_eq!(response.error_code, ErrorCode::GroupIdNotFound.code());
             return;
-        };
+        }
         assert_eq!(response.error_code, 0);
-        named.iter().for_each(|key| {
-            offsets.remove(key);
-        });
+        named.iter().for_each(|key| self.model.delete(group, key));
     }
 
     fn check(&self) {
@@ -236,9 +271,9 @@ impl Run {
         for number in 0..4 {
             let id = group(number);
             let expected = self.model.groups.get(&id).cloned().unwrap_or_default();
-            assert_eq!(found(&shard.offset_fetch(&fetch_all(&id))), expected_of(&expected));
+            assert_eq!(found(&shard.offset_fetch(&fetch_all(&id), false)), expected_of(&expected));
             let asked: Vec<_> = (0..3).flat_map(|t| (0..4).map(move |p| (topic(t), p))).collect();
-            let mut some = found(&shard.offset_fetch(&fetch(&id, &asked)));
+            let mut some = found(&shard.offset_fetch(&fetch(&id, &asked), false));
             assert_eq!(some.len(), asked.len());
             some.retain(|_, (offset, metadata)| *offset != -1 || !metadata.is_empty());
             let committed = expected_of(&expected);
@@ -248,7 +283,15 @@ impl Run {
                     .all(|(key, value)| some.get(key) == Some(value) || value == &(-1, String::new()))
             );
             assert!(some.keys().all(|key| committed.contains_key(key)));
+            for has in shard.offset_fetch(&fetch(&id, &asked), true).topics {
+                for partition in &has.partitions {
+                    let key = (has.name.to_string(), partition.partition_index);
+                    let unstable = partition.error_code == ErrorCode::UnstableOffsetCommit.code();
+                    assert_eq!(unstable, self.model.is_pending(&id, &key), "{id} {key:?}");
+                }
+            }
         }
+        assert_eq!(self.driver.compacted().offsets, shard.offsets);
         let reloaded = self.driver.reloaded();
         assert_eq!(reloaded.offsets, shard.offsets);
         assert_eq!(reloaded.groups, shard.groups);

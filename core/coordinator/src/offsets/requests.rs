@@ -9,7 +9,13 @@ use fluxmq_protocol::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
 use fluxmq_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
-use fluxmq_protocol::messages::{GroupId, OffsetCommitRequest, OffsetDeleteRequest, TopicName};
+use fluxmq_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use fluxmq_protocol::messages::{
+    GroupId, OffsetCommitRequest, OffsetDeleteRequest, ProducerId, TopicName, TransactionalId,
+    TxnOffsetCommitRequest,
+};
 
 use crate::testing::text;
 
@@ -31,6 +37,36 @@ pub(super) fn commit(
         .with_group_id(GroupId(text(group)))
         .with_member_id(text(member_id))
         .with_generation_id_or_member_epoch(generation)
+        .with_topics(topics.collect())
+}
+
+/// The epoch of producers that commit.
+pub(super) const PRODUCER_EPOCH: i16 = 3;
+
+/// As [`commit`], in a transaction of the producer.
+pub(super) fn txn_commit(
+    producer_id: i64,
+    group: &str,
+    member_id: &str,
+    generation: i32,
+    partitions: &[(String, i32, i64, String)],
+) -> TxnOffsetCommitRequest {
+    let topics = partitions.iter().map(|(topic, partition, offset, metadata)| {
+        let partition = TxnOffsetCommitRequestPartition::default()
+            .with_partition_index(*partition)
+            .with_committed_offset(*offset)
+            .with_committed_metadata(Some(text(metadata)));
+        TxnOffsetCommitRequestTopic::default()
+            .with_name(TopicName(text(topic)))
+            .with_partitions(vec![partition])
+    });
+    TxnOffsetCommitRequest::default()
+        .with_transactional_id(TransactionalId(text("transactional")))
+        .with_group_id(GroupId(text(group)))
+        .with_producer_id(ProducerId(producer_id))
+        .with_producer_epoch(PRODUCER_EPOCH)
+        .with_member_id(text(member_id))
+        .with_generation_id(generation)
         .with_topics(topics.collect())
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::pending::{GroupPending, PendingOffsets};
 use super::sweep::Sweep;
 
 /// What was committed for one partition.
@@ -32,6 +33,8 @@ pub struct Offsets {
     groups: HashMap<Box<str>, GroupOffsets>,
     topic_names: HashSet<Arc<str>>,
     count: usize,
+    /// What waits for its transaction to end.
+    pending: PendingOffsets,
     /// What is under way to end some of them.
     pub(super) sweeps: VecDeque<Sweep>,
 }
@@ -72,8 +75,32 @@ struct Seldom {
 }
 
 impl Offsets {
-    /// Sets what is committed for a partition.
+    /// Sets what is committed for a partition, by a commit without a transaction.
     pub fn put(&mut self, group_id: &str, topic: &str, partition: i32, committed: Committed<'_>) {
+        self.pending.supersede(group_id, topic, partition);
+        self.set(group_id, topic, partition, committed);
+    }
+
+    /// Notes what a transaction commits for a partition. It counts once the transaction has ended well.
+    pub fn put_pending(
+        &mut self,
+        producer_id: i64,
+        group_id: &str,
+        topic: &str,
+        partition: i32,
+        committed: Committed<'_>,
+    ) {
+        self.pending.put(producer_id, group_id, topic, partition, committed);
+    }
+
+    /// Ends a transaction: what it has committed is set, unless a later commit was, or forgotten if it was aborted.
+    pub fn end_transaction(&mut self, producer_id: i64, commit: bool) {
+        for (place, pending) in self.pending.end(producer_id, commit) {
+            self.set(&place.group_id, &place.topic, place.partition, pending.committed());
+        }
+    }
+
+    fn set(&mut self, group_id: &str, topic: &str, partition: i32, committed: Committed<'_>) {
         let group = match self.groups.get_mut(group_id) {
             Some(group) => group,
             None => self.groups.entry(group_id.into()).or_default(),
@@ -97,8 +124,13 @@ impl Offsets {
         }
     }
 
-    /// Forgets what is committed for a partition; false if nothing was.
+    /// Forgets what is committed for a partition, in open transactions too; false if nothing was.
     pub fn remove(&mut self, group_id: &str, topic: &str, partition: i32) -> bool {
+        let was_pending = self.pending.remove(group_id, topic, partition);
+        self.unset(group_id, topic, partition) || was_pending
+    }
+
+    fn unset(&mut self, group_id: &str, topic: &str, partition: i32) -> bool {
         let Some(group) = self.groups.get_mut(group_id) else { return false };
         let Ok(topic_at) = group.search(topic) else { return false };
         let partitions = &mut group.topics[topic_at].partitions;
@@ -127,12 +159,26 @@ impl Offsets {
         self.groups.get(group_id)
     }
 
-    /// The ids of the groups that have offsets, in no order.
-    pub fn group_ids(&self) -> impl Iterator<Item = &str> {
-        self.groups.keys().map(|id| &**id)
+    /// What open transactions have committed for a group, if any has.
+    #[must_use]
+    pub fn pending(&self, group_id: &str) -> Option<&GroupPending> {
+        self.pending.group(group_id)
     }
 
-    /// How many offsets there are, of all groups.
+    /// The partitions of a topic for which nothing but open transactions has committed, in order.
+    pub fn only_pending<'a>(&'a self, group_id: &str, topic: &'a str) -> impl Iterator<Item = i32> + 'a {
+        let (offsets, pending) = (self.group(group_id), self.pending(group_id));
+        let partitions = pending.into_iter().flat_map(move |has| has.partitions(topic));
+        partitions.filter(move |partition| offsets.is_none_or(|has| has.get(topic, *partition).is_none()))
+    }
+
+    /// The ids of the groups that have offsets, or may have when transactions end, in no order.
+    pub fn group_ids(&self) -> impl Iterator<Item = &str> {
+        let only_pending = self.pending.group_ids().filter(|id| !self.groups.contains_key(*id));
+        self.groups.keys().map(|id| &**id).chain(only_pending)
+    }
+
+    /// How many offsets there are, of all groups, those not counted whose transactions are open.
     #[must_use]
     pub fn len(&self) -> usize {
         self.count
@@ -244,13 +290,13 @@ impl PartialEq for TopicOffsets {
 
 impl PartialEq for Offsets {
     fn eq(&self, other: &Self) -> bool {
-        self.groups == other.groups
+        self.groups == other.groups && self.pending == other.pending
     }
 }
 
 impl fmt::Debug for Offsets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(&self.groups).finish()
+        f.debug_struct("Offsets").field("groups", &self.groups).field("pending", &self.pending).finish()
     }
 }
 

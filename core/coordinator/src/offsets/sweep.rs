@@ -96,18 +96,28 @@ impl GroupShard {
         group_id: &StrBytes,
         budget: &mut Budget,
     ) -> bool {
-        let Some(offsets) = self.offsets.group(group_id) else { return true };
+        let (offsets, pending) = (self.offsets.group(group_id), self.offsets.pending(group_id));
         names.iter().all(|name| {
             let lives = turn.topics.by_name(name).map(|(id, _)| id);
             let ended = |committed: &Committed<'_>| Some(committed.topic_id) != lives;
-            budget.tombstones(turn, group_id, name, offsets.partitions(name), ended).is_some()
+            // A tombstone would take along what an open transaction has committed for the new topic.
+            let kept = |partition: i32| {
+                pending.is_some_and(|has| !has.commits(name, partition).all(|commit| ended(&commit)))
+            };
+            let committed = offsets.into_iter().flat_map(|has| has.partitions(name));
+            let committed = committed.map(|(partition, has)| (partition, ended(&has) && !kept(partition)));
+            let only_pending = self.offsets.only_pending(group_id, name);
+            let only_pending = only_pending.map(|partition| (partition, !kept(partition)));
+            budget.tombstones(turn, group_id, name, committed.chain(only_pending)).is_some()
         })
     }
 
-    /// The offsets of a group that have expired, and the group if it is empty and has no others.
+    /// The offsets of a group that have expired, and the group if it is empty and has no others. What open transactions
+    /// have committed keeps the group, and what was committed before for the same partitions.
     fn expire_group(&self, turn: &mut Turn<'_>, group_id: &StrBytes, budget: &mut Budget) -> bool {
         let Some(group) = self.groups.get(group_id) else { return true };
-        let mut nothing_left = true;
+        let pending = self.offsets.pending(group_id);
+        let mut nothing_left = pending.is_none();
         if let Some(offsets) = self.offsets.group(group_id) {
             let Some(expire) = group.offsets_expire() else { return true };
             let (now_ms, retention_ms) = (turn.now.wall_ms, self.config.offsets_retention_ms);
@@ -122,7 +132,11 @@ impl GroupShard {
                     continue;
                 }
                 let name = StrBytes::from_string(topic.to_owned());
-                match budget.tombstones(turn, group_id, &name, offsets.partitions(topic), expired) {
+                let is_pending = |partition| pending.is_some_and(|has| has.contains(topic, partition));
+                let partitions = offsets.partitions(topic);
+                let partitions = partitions
+                    .map(|(partition, committed)| (partition, expired(&committed) && !is_pending(partition)));
+                match budget.tombstones(turn, group_id, &name, partitions) {
                     Some(all) => nothing_left &= all,
                     None => return false,
                 }
@@ -136,19 +150,19 @@ impl GroupShard {
 }
 
 impl Budget {
-    /// Tombstones for the offsets of a topic that have ended. Whether those were all, or none if the budget ended.
-    fn tombstones<'a>(
+    /// Tombstones for those partitions of a topic whose offsets have ended. Whether those were all, or none if the
+    /// budget ended.
+    fn tombstones(
         &mut self,
         turn: &mut Turn<'_>,
         group_id: &StrBytes,
         topic: &StrBytes,
-        offsets: impl Iterator<Item = (i32, Committed<'a>)>,
-        ended: impl Fn(&Committed<'_>) -> bool,
+        partitions: impl Iterator<Item = (i32, bool)>,
     ) -> Option<bool> {
         let mut all = true;
-        for (partition, committed) in offsets {
+        for (partition, ended) in partitions {
             self.offsets = self.offsets.saturating_sub(1);
-            if !ended(&committed) {
+            if !ended {
                 all = false;
                 continue;
             }

@@ -137,7 +137,7 @@ fn a_fetch_finds_what_was_committed_and_nothing_for_the_rest() {
     let driver = with_simple_group();
     let asked = [("t".to_owned(), 0), ("t".to_owned(), 1), ("x".to_owned(), 0)];
     for (group, expected) in [("simple", [5, -1, -1]), ("none", [-1, -1, -1])] {
-        let response = driver.shard.offset_fetch(&fetch(group, &asked));
+        let response = driver.shard.offset_fetch(&fetch(group, &asked), false);
         assert_eq!((response.error_code, response.topics.len()), (0, 2));
         let found: Vec<_> = response.topics.iter().flat_map(|topic| &topic.partitions).collect();
         assert!(found.iter().map(|has| has.committed_offset).eq(expected), "{group}: {found:?}");
@@ -145,10 +145,10 @@ fn a_fetch_finds_what_was_committed_and_nothing_for_the_rest() {
         let metadata = if expected[0] == 5 { "note" } else { "" };
         assert_eq!(found[0].metadata.as_deref(), Some(metadata));
     }
-    assert_eq!(driver.shard.offset_fetch(&fetch_all("none")).topics.len(), 0);
+    assert_eq!(driver.shard.offset_fetch(&fetch_all("none"), false).topics.len(), 0);
     // A classic group takes fetches from anyone.
     let named = fetch_all("simple").with_member_id(Some(text("nobody"))).with_member_epoch(4);
-    assert_eq!(driver.shard.offset_fetch(&named).topics[0].partitions[0].committed_offset, 5);
+    assert_eq!(driver.shard.offset_fetch(&named, false).topics[0].partitions[0].committed_offset, 5);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use fluxmq_protocol::group_records::GroupRecord;
 use fluxmq_protocol::messages::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest, HeartbeatResponse,
     JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, OffsetCommitRequest, OffsetCommitResponse,
-    SyncGroupRequest, SyncGroupResponse,
+    SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
 use uuid::Uuid;
 
@@ -97,6 +97,7 @@ pub enum Request {
     Heartbeat(HeartbeatRequest),
     Leave(LeaveGroupRequest),
     Commit(OffsetCommitRequest),
+    CommitInTransaction(TxnOffsetCommitRequest),
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +109,7 @@ pub enum Answer {
     /// Nobody reads it: the client is gone.
     Leave,
     Commit(OffsetCommitResponse),
+    CommitInTransaction(TxnOffsetCommitResponse),
     /// The broker was killed: the request may or may not have been done.
     Disconnected,
 }
@@ -117,6 +119,14 @@ pub enum Answer {
 pub struct Asker {
     pub client: usize,
     pub request: u64,
+}
+
+/// What the log has.
+enum Entry {
+    /// A record, as key and value; of the producer's transaction if there is one.
+    Record { transaction: Option<i64>, encoded: (Bytes, Option<Bytes>) },
+    /// The marker that ends a producer's transaction.
+    End { producer_id: i64, commit: bool },
 }
 
 /// A turn whose records aren't durable yet.
@@ -130,9 +140,8 @@ pub struct Broker {
     pub now: Now,
     pub topics: SimTopics,
     pub config: Arc<GroupCoordinatorConfig>,
-    /// Key and value of each record.
-    pub log: Vec<(Bytes, Option<Bytes>)>,
-    durable: usize,
+    log: Vec<Entry>,
+    pub durable: usize,
     held: VecDeque<Held>,
     waiting: BTreeMap<Token, (Asker, i64)>,
     next_token: u64,
@@ -162,11 +171,12 @@ impl Broker {
     fn turn<T>(&mut self, transition: impl FnOnce(&mut GroupShard, &mut Turn<'_>) -> T) -> T {
         let mut turn = Turn::new(self.now, &self.topics, &NoSettings);
         let result = transition(&mut self.shard, &mut turn);
-        let Turn { records, replies, .. } = turn;
+        let Turn { records, transaction, replies, .. } = turn;
         for record in &records {
             let encoded = record.encode().expect("no text is too long");
-            self.shard.replay(self.now, decoded(&encoded));
-            self.log.push(encoded);
+            let entry = Entry::Record { transaction: transaction.map(|producer| producer.id), encoded };
+            entry.replay(&mut self.shard, self.now);
+            self.log.push(entry);
         }
         let answers = replies.into_iter().map(|(token, reply)| {
             let (asker, _) =
@@ -220,6 +230,9 @@ impl Broker {
             Request::Commit(request) => {
                 Answer::Commit(self.turn(|shard, turn| shard.offset_commit(turn, &requester, request)))
             }
+            Request::CommitInTransaction(request) => Answer::CommitInTransaction(
+                self.turn(|shard, turn| shard.txn_offset_commit(turn, &requester, request)),
+            ),
         };
         self.held.back_mut().expect("the turn was held").answers.push((asker, answer));
     }
@@ -227,6 +240,15 @@ impl Broker {
     /// The answer that the last turn gave to its own request.
     pub fn last_answer(&self) -> Option<&Answer> {
         self.held.back()?.answers.last().map(|(_, answer)| answer)
+    }
+
+    /// Ends a producer's transaction. Gives the end of the log with its marker.
+    pub fn end_transaction(&mut self, producer_id: i64, commit: bool) -> usize {
+        let entry = Entry::End { producer_id, commit };
+        entry.replay(&mut self.shard, self.now);
+        self.log.push(entry);
+        self.held.push_back(Held { records_end: self.log.len(), answers: Vec::new() });
+        self.log.len()
     }
 
     pub fn topics_deleted(&mut self, names: &[StrBytes]) {
@@ -270,7 +292,7 @@ impl Broker {
     /// What a broker that starts on this log has.
     pub fn reloaded(&self) -> GroupShard {
         let mut shard = GroupShard::new(Arc::clone(&self.config));
-        self.log.iter().for_each(|encoded| shard.replay(self.now, decoded(encoded)));
+        self.log.iter().for_each(|entry| entry.replay(&mut shard, self.now));
         shard
     }
 
@@ -280,6 +302,17 @@ impl Broker {
     }
 }
 
-fn decoded((key, value): &(Bytes, Option<Bytes>)) -> GroupRecord {
-    GroupRecord::decode(key, value.as_deref()).expect("a record of our own")
+impl Entry {
+    fn replay(&self, shard: &mut GroupShard, now: Now) {
+        let decoded = |(key, value): &(Bytes, Option<Bytes>)| {
+            GroupRecord::decode(key, value.as_deref()).expect("a record of our own")
+        };
+        match self {
+            Entry::Record { transaction: None, encoded } => shard.replay(now, decoded(encoded)),
+            Entry::Record { transaction: Some(producer_id), encoded } => {
+                shard.replay_transactional(now, *producer_id, decoded(encoded));
+            }
+            Entry::End { producer_id, commit } => shard.replay_end_transaction_marker(*producer_id, *commit),
+        }
+    }
 }

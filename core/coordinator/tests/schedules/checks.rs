@@ -109,27 +109,48 @@ impl World {
             let fetch = OffsetFetchRequestGroup::default()
                 .with_group_id(GroupId(text(group.as_str())))
                 .with_topics(None);
-            assert_eq!(
-                reloaded.offset_fetch(&fetch),
-                self.broker.shard.offset_fetch(&fetch),
-                "{group}'s offsets"
-            );
+            for stable in [false, true] {
+                assert_eq!(
+                    reloaded.offset_fetch(&fetch, stable),
+                    self.broker.shard.offset_fetch(&fetch, stable),
+                    "{group}'s offsets"
+                );
+            }
         }
     }
 
-    /// Whether every commit that was answered is still there, or a later one.
+    /// Whether every commit that was answered is still there, or a later one, and none of a transaction that wasn't
+    /// committed.
     pub fn check_commits(&self) {
+        for group in self.groups() {
+            let fetch = OffsetFetchRequestGroup::default()
+                .with_group_id(GroupId(text(group.as_str())))
+                .with_topics(None);
+            let fetched = self.broker.shard.offset_fetch(&fetch, false);
+            for known in fetched.topics.iter().flat_map(|topic| &topic.partitions) {
+                let offset = known.committed_offset;
+                assert!(!self.hidden.contains(&offset), "{group}: offset {offset} was not committed");
+            }
+        }
         for ((group, topic, partition), offset) in &self.acknowledged {
             let fetch = OffsetFetchRequestGroup::default()
                 .with_group_id(GroupId(text(group.as_str())))
                 .with_topics(None);
-            let fetched = self.broker.shard.offset_fetch(&fetch);
+            let fetched = self.broker.shard.offset_fetch(&fetch, false);
             let committed = fetched.topics.iter().filter(|known| *known.name.0 == **topic);
             let committed = committed.flat_map(|known| &known.partitions);
             let committed = committed.filter(|known| known.partition_index == *partition);
             let committed = committed.map(|known| known.committed_offset).max();
             assert!(committed >= Some(*offset), "{group} {topic}-{partition}: {committed:?}, not {offset}");
         }
+    }
+
+    /// For how many partitions something is committed, and a transaction that is open has committed too.
+    pub fn unstable(&self, group: &str) -> usize {
+        let fetch = OffsetFetchRequestGroup::default().with_group_id(GroupId(text(group))).with_topics(None);
+        let fetched = self.broker.shard.offset_fetch(&fetch, true);
+        let partitions = fetched.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.filter(|known| known.error_code != 0).count()
     }
 
     /// Whether all clients that run are members, and every partition that somebody subscribes to has an owner.

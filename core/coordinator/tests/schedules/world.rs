@@ -1,6 +1,6 @@
 //! Clients of both protocols around a broker, and the time that passes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fluxmq_coordinator::GroupCoordinatorConfig;
 use fluxmq_protocol::messages::offset_commit_request::{
@@ -12,6 +12,7 @@ use super::broker::{Answer, Asker, Broker, Request, text};
 use super::classic_client::ClassicClient;
 use super::consumer_client::{ConsumerClient, Partitions};
 use super::rng::Rng;
+use super::transactions::Transaction;
 
 #[derive(Clone, Debug)]
 pub enum Kind {
@@ -56,7 +57,7 @@ impl Client {
         }
     }
 
-    fn epoch(&self) -> i32 {
+    pub fn epoch(&self) -> i32 {
         match &self.kind {
             Kind::Consumer(client) => client.epoch,
             Kind::Classic(client) => client.generation,
@@ -71,12 +72,19 @@ impl Client {
     }
 }
 
-/// A commit that is under way.
-struct Commit {
-    group: String,
-    topic: String,
-    partition: i32,
-    offset: i64,
+/// A commit of one offset.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    pub group: String,
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+impl Commit {
+    pub fn key(&self) -> (String, String, i32) {
+        (self.group.clone(), self.topic.clone(), self.partition)
+    }
 }
 
 pub struct World {
@@ -88,10 +96,14 @@ pub struct World {
     /// What happened, if somebody wants to know.
     pub trace: Option<Vec<String>>,
     mail: Vec<(i64, Asker, Answer)>,
-    requests: u64,
+    pub requests: u64,
     commits: BTreeMap<u64, Commit>,
+    /// The transactions of clients.
+    pub transactions: BTreeMap<usize, Transaction>,
     /// The last offset of each partition whose commit was answered.
     pub acknowledged: BTreeMap<(String, String, i32), i64>,
+    /// Offsets that nobody may see: of transactions that aren't committed.
+    pub hidden: BTreeSet<i64>,
 }
 
 impl World {
@@ -105,6 +117,8 @@ impl World {
             mail: Vec::new(),
             requests: 0,
             commits: BTreeMap::new(),
+            transactions: BTreeMap::new(),
+            hidden: BTreeSet::new(),
             acknowledged: BTreeMap::new(),
         }
     }
@@ -176,7 +190,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, client: usize, version: i16, request: &Request) -> u64 {
+    pub fn send(&mut self, client: usize, version: i16, request: &Request) -> u64 {
         self.requests += 1;
         let sender = &self.clients[client];
         let is_member = self.described(&sender.group).members.contains_key(sender.member_id());
@@ -188,17 +202,11 @@ impl World {
 
     /// Lets a client commit an offset of a partition it has; with an older epoch if `stale`.
     pub fn commit(&mut self, client: usize, stale: bool, members: &[String]) {
+        let Some(commit) = self.next_commit(client) else { return };
         let sender = &self.clients[client];
-        let owned: Vec<_> = sender.owned().iter().copied().collect();
-        if owned.is_empty() || !sender.runs {
-            return;
-        }
-        let (topic_id, partition) = owned[self.rng.below(owned.len())];
-        let by_name = &self.broker.topics.by_name;
-        let Some((topic, _)) = by_name.iter().find(|(_, (id, _))| *id == topic_id) else { return };
-        let (topic, group, member_id) = (topic.clone(), sender.group.clone(), sender.member_id().to_owned());
+        let member_id = sender.member_id().to_owned();
         let epoch = sender.epoch() - i32::from(stale);
-        let offset = i64::try_from(self.requests).unwrap();
+        let Commit { group, topic, partition, offset } = commit.clone();
         let partitions = OffsetCommitRequestPartition::default()
             .with_partition_index(partition)
             .with_committed_offset(offset)
@@ -219,7 +227,27 @@ impl World {
         {
             assert!(members.contains(&member_id), "a commit of {member_id}, which is no member, was taken");
         }
-        self.commits.insert(request, Commit { group, topic, partition, offset });
+        self.commits.insert(request, commit);
+    }
+
+    /// A commit of a partition that the client has, beyond all that were made before.
+    pub fn next_commit(&mut self, client: usize) -> Option<Commit> {
+        let sender = &self.clients[client];
+        let owned: Vec<_> = sender.owned().iter().copied().collect();
+        if owned.is_empty() || !sender.runs {
+            return None;
+        }
+        let (topic_id, partition) = owned[self.rng.below(owned.len())];
+        let by_name = &self.broker.topics.by_name;
+        let (topic, _) = by_name.iter().find(|(_, (id, _))| *id == topic_id)?;
+        let offset = i64::try_from(self.requests).unwrap();
+        Some(Commit { group: sender.group.clone(), topic: topic.clone(), partition, offset })
+    }
+
+    /// A commit counts, and will.
+    pub fn acknowledge(&mut self, commit: &Commit) {
+        let known = self.acknowledged.entry(commit.key()).or_insert(commit.offset);
+        *known = commit.offset.max(*known);
     }
 
     pub fn delete_topic(&mut self, name: &str) {
@@ -228,6 +256,7 @@ impl World {
         self.broker.topics_deleted(&[text(name)]);
         self.acknowledged.retain(|(_, topic, _), _| topic != name);
         self.commits.retain(|_, commit| commit.topic != name);
+        self.transactions.values_mut().for_each(|transaction| transaction.topic_deleted(name));
     }
 
     /// From now on nothing fails, and nobody is late.
@@ -242,6 +271,7 @@ impl World {
     pub fn kill_broker(&mut self) {
         self.note(|_| "the broker is killed");
         let cut_off = self.broker.restart(&mut self.rng);
+        self.markers_lost();
         self.post(cut_off);
     }
 
@@ -276,10 +306,12 @@ impl World {
         for client in 0..self.clients.len() {
             self.wake(client);
         }
+        self.write_markers();
         if !self.faults || self.rng.chance(60) {
             let answers = self.broker.flush();
             self.post(answers);
         }
+        self.complete_transactions();
     }
 
     fn wake(&mut self, index: usize) {
@@ -307,10 +339,9 @@ impl World {
                 if let Answer::Commit(response) = &answer
                     && response.topics[0].partitions[0].error_code == 0
                 {
-                    let key = (commit.group, commit.topic, commit.partition);
-                    let known = self.acknowledged.entry(key).or_insert(commit.offset);
-                    *known = commit.offset.max(*known);
+                    self.acknowledge(&commit);
                 }
+            } else if self.answered_in_transaction(asker, &answer) {
             } else if self.clients[asker.client].outstanding == Some(asker.request) {
                 self.note(|_| format!("client {} gets {answer:?}", asker.client));
                 self.receive(asker.client, &answer);

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use fluxmq_coordinator::Producer;
 use fluxmq_protocol::group_records::{GroupMetadataKey, GroupRecord};
 
+use super::offsets_transactions::ended_by;
 use super::*;
 
 const THREADS: usize = 3;
@@ -38,7 +40,42 @@ fn commit_all(fixture: &Fixture, thread: usize) -> usize {
 }
 
 fn commit(fixture: &Fixture, group: &str, offset: i64) -> Result<(), ErrorCode> {
-    let Some(durable) = fixture.begin_commit(group, offset)? else { return Ok(()) };
+    reached(fixture.begin_commit(group, offset)?)
+}
+
+/// Commits 0, 1, 2, … in a transaction each, of which every third is aborted. Returns the last offset that counts.
+fn commit_in_transactions(fixture: &Fixture) -> i64 {
+    let mut counts = -1;
+    for offset in 0..COMMITS {
+        let producer = Producer { id: 7, epoch: i16::try_from(offset).unwrap() };
+        until_taken(|| {
+            let durable = fixture.begin_commit_in_transaction("transactional", producer, offset)?;
+            reached(durable)
+        });
+        let commit = offset % 3 != 2;
+        until_taken(|| reached(fixture.end("transactional", &ended_by(producer, commit))?));
+        counts = if commit { offset } else { counts };
+        if let Ok(found) = fixture.stable("transactional") {
+            assert_eq!(found, [(0, Some(counts).filter(|counts| *counts >= 0).unwrap_or(-1), 0)]);
+        }
+    }
+    counts
+}
+
+fn until_taken(attempt: impl Fn() -> Result<(), ErrorCode>) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while let Err(code) = attempt() {
+        let retriable = matches!(
+            code,
+            ErrorCode::NotCoordinator | ErrorCode::CoordinatorLoadInProgress | ErrorCode::NotLeaderOrFollower
+        );
+        assert!(retriable && Instant::now() < deadline, "{code:?}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+fn reached(durable: Option<DurableAt>) -> Result<(), ErrorCode> {
+    let Some(durable) = durable else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(durable.reached())
 }
@@ -83,17 +120,19 @@ fn what_was_acknowledged_outlives_its_shard() {
     let fixture = Fixture::open_with(dir.path(), &entries);
     fixture.make_topic();
     let ended = AtomicBool::new(false);
-    let (refused, thrown) = std::thread::scope(|scope| {
+    let (refused, thrown, in_transactions) = std::thread::scope(|scope| {
         let committers: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let fixture = &fixture;
                 scope.spawn(move || commit_all(fixture, thread))
             })
             .collect();
+        let transactions = scope.spawn(|| commit_in_transactions(&fixture));
         let thrower = scope.spawn(|| throw_away(&fixture, &ended));
         let refused: usize = committers.into_iter().map(|thread| thread.join().unwrap()).sum();
+        let in_transactions = transactions.join();
         ended.store(true, Ordering::Relaxed);
-        (refused, thrower.join().unwrap())
+        (refused, thrower.join().unwrap(), in_transactions.unwrap())
     });
     assert!(thrown > 8 && refused > 0, "{thrown} shards were thrown away, {refused} commits refused");
     drop(fixture);
@@ -104,5 +143,6 @@ fn what_was_acknowledged_outlives_its_shard() {
             assert_eq!(fixture.committed(&format!("group-{thread}-{group}")), Ok(Some(COMMITS - 1)));
         }
     }
+    assert_eq!(fixture.stable("transactional"), Ok(vec![(0, in_transactions, 0)]));
     fixture.close();
 }

@@ -118,6 +118,26 @@ fn a_disk_that_is_full_when_an_index_is_written_does_not_stop_the_log() {
 }
 
 #[test]
+fn a_disk_that_is_full_when_aborted_transactions_are_written_takes_none_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let fs = Arc::new(FaultyFs::default());
+    let env = LogEnv { fs: fs.clone(), preparer: None };
+    let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 0)).unwrap();
+    for sequence in 0..600 {
+        fs.full_index.store((100..500).contains(&sequence), Ordering::Relaxed);
+        transactions::send(&log, 1, sequence);
+        transactions::end(&log, 1, false);
+    }
+    let expected = transactions::aborted(&log);
+    assert_eq!(expected.len(), 600);
+    log.close().unwrap();
+    assert_eq!(transactions::aborted(&log), expected, "read from the file");
+    let hint = hint(true, log.recovery_point());
+    let (log, recovered) = Log::open(dir.path(), LogConfig::default(), plain_env(), hint).unwrap();
+    assert_eq!((recovered, transactions::aborted(&log)), (Recovered::default(), expected));
+}
+
+#[test]
 fn a_disk_that_is_full_does_not_stop_what_is_done_in_the_background() {
     let dir = tempfile::tempdir().unwrap();
     let (log, fs) = faulty(dir.path());

@@ -6,11 +6,12 @@ mod mapped;
 mod model;
 mod recovering;
 mod stress;
+mod transactions;
 
 use super::*;
 use crate::batch::{BatchBuilder, CheckedBatch, verify_stored};
 use crate::fs::RealFs;
-use crate::producer_state::AppendOrigin;
+use crate::producer_state::{AppendOrigin, TransactionContext};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -53,7 +54,13 @@ fn hint(clean: bool, recovery_point: i64) -> OpenHint {
 }
 
 fn context(mode: WriteMode) -> AppendContext {
-    AppendContext { leader_epoch: 3, now_ms: NOW_MS, mode, origin: AppendOrigin::Client }
+    AppendContext {
+        leader_epoch: 3,
+        now_ms: NOW_MS,
+        mode,
+        origin: AppendOrigin::Client,
+        transaction: TransactionContext::NONE,
+    }
 }
 
 fn batch(records: usize, value_bytes: usize) -> CheckedBatch {

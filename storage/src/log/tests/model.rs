@@ -1,8 +1,12 @@
 //! A log against a plain list of batches, through clean stops and crashes that take what was not synced.
 
+mod transactions;
+
 use super::*;
 use crate::batch::{HEADER_SIZE_BYTES, HeaderPatch};
-use crate::fs::{INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, segment_path};
+use crate::fs::{
+    INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, segment_path,
+};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::fs::File;
@@ -25,6 +29,7 @@ enum Op {
     Append { records: usize, value_bytes: usize, mapped: bool, timestamp: i64 },
     AppendIdempotent { producer: i64, value_bytes: usize },
     Retry { producer: i64 },
+    Transaction(transactions::TxnOp),
     Read { from: f64, max_bytes: u32, min_one: bool },
     Lookup { timestamp: i64 },
     Prepare,
@@ -93,6 +98,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (1i64..4, 0usize..900)
             .prop_map(|(producer, value_bytes)| Op::AppendIdempotent { producer, value_bytes }),
         1 => (1i64..4).prop_map(|producer| Op::Retry { producer }),
+        12 => transactions::op().prop_map(Op::Transaction),
         4 => (0.0..1.0, 0u32..6000, any::<bool>())
             .prop_map(|(from, max_bytes, min_one)| Op::Read { from, max_bytes, min_one }),
         1 => (0i64..6000).prop_map(|timestamp| Op::Lookup { timestamp }),
@@ -119,6 +125,7 @@ struct Stored {
     bytes: Vec<u8>,
     timestamps: Vec<i64>,
     producer: Option<(i64, i32)>,
+    part: Option<transactions::Part>,
 }
 
 struct Model {
@@ -131,6 +138,10 @@ struct Model {
     sequences: HashMap<i64, i32>,
     /// Added to producer ids: where all records were lost, nothing says which producers the log still knows.
     generation: i64,
+    /// Markers below were said to be final.
+    final_below: i64,
+    /// There was a crash, of which producer snapshots may have been lost.
+    crashed: bool,
 }
 
 fn config() -> LogConfig {
@@ -152,6 +163,8 @@ impl Model {
             checkpointed: 0,
             sequences: HashMap::new(),
             generation: 0,
+            final_below: 0,
+            crashed: false,
         }
     }
 
@@ -161,8 +174,12 @@ impl Model {
 
     fn append(&mut self, batch: &CheckedBatch, mapped: bool, timestamps: Vec<i64>) {
         let mode = if mapped { WriteMode::Mapped } else { WriteMode::Plain };
+        self.append_with(batch, context(mode), timestamps);
+    }
+
+    fn append_with(&mut self, batch: &CheckedBatch, context: AppendContext, timestamps: Vec<i64>) {
         let base_offset = self.end();
-        let appended = self.log.append(batch, context(mode)).unwrap();
+        let appended = self.log.append(batch, context).unwrap();
         assert_eq!((appended.base_offset, appended.duplicate), (base_offset, false));
         let patch = HeaderPatch { base_offset, leader_epoch: 3, log_append_time_ms: None };
         let mut bytes = batch.bytes().to_vec();
@@ -171,7 +188,7 @@ impl Model {
         let producer = header.has_producer_id().then_some((header.producer_id, header.base_sequence));
         let next_offset = base_offset + timestamps.len() as i64;
         assert_eq!(appended.end.offset, next_offset);
-        self.batches.push(Stored { base_offset, next_offset, bytes, timestamps, producer });
+        self.batches.push(Stored { base_offset, next_offset, bytes, timestamps, producer, part: None });
     }
 
     fn idempotent(producer: i64, sequence: i32, value_bytes: usize) -> CheckedBatch {
@@ -213,6 +230,7 @@ impl Model {
                     Err(AppendError::Sequence(_))
                 ));
             }
+            Op::Transaction(op) => self.apply_txn(op),
             Op::Read { from, max_bytes, min_one } => self.read(from, max_bytes, min_one),
             Op::Lookup { timestamp } => {
                 let expected = self
@@ -236,6 +254,8 @@ impl Model {
                 let to = self.start + ((self.end() - self.start) as f64 * to) as i64;
                 assert_eq!(self.log.advance_log_start_offset(to).unwrap(), to);
                 self.start = to;
+                // As seen by whoever asks: what ended below the log start is gone.
+                self.final_below = self.final_below.max(to);
             }
             Op::Reopen => {
                 self.log.close().unwrap();
@@ -243,6 +263,7 @@ impl Model {
                 let recovered = self.open(true);
                 assert_eq!(recovered, Recovered::default());
                 assert_eq!(self.log.log_end().offset, self.end());
+                self.final_below = self.end();
             }
             Op::Crash { at, active, older, indexes, snapshots, again_after } => {
                 self.damage(at, active, older, indexes, snapshots);
@@ -281,6 +302,7 @@ impl Model {
         let last = segments.len().saturating_sub(1);
         let never_synced = durable.offset == self.log.log_start_offset() && durable.position == 0;
         for (i, &(base, on_disk)) in segments.iter().enumerate() {
+            let finished = segments.get(i + 1).is_some_and(|next| next.0 <= recovery_point);
             let path = segment_path(self.dir.path(), base, LOG_SUFFIX);
             let safe = match base.cmp(&durable.segment_base_offset) {
                 std::cmp::Ordering::Less => continue,
@@ -317,6 +339,10 @@ impl Model {
                 for suffix in [INDEX_SUFFIX, TIME_INDEX_SUFFIX] {
                     std::fs::write(segment_path(self.dir.path(), base, suffix), [0xab; 24]).unwrap();
                 }
+                if !finished {
+                    let txn_index = segment_path(self.dir.path(), base, TXN_INDEX_SUFFIX);
+                    std::fs::write(txn_index, Model::plausible_index(base)).unwrap();
+                }
             }
             if snapshots && base > recovery_point {
                 let snapshot = segment_path(self.dir.path(), base, SNAPSHOT_SUFFIX);
@@ -344,6 +370,7 @@ impl Model {
                 bytes: Vec::new(),
                 timestamps: Vec::new(),
                 producer: None,
+                part: None,
             }];
         }
         self.sequences.clear();
@@ -354,6 +381,11 @@ impl Model {
         }
         assert_eq!(self.log.durable_end().offset, end);
         self.checkpointed = self.checkpointed.min(end);
+        self.final_below = end;
+        self.crashed = true;
+        if self.log.segment_count() == 0 {
+            self.end_forgotten();
+        }
     }
 
     fn read(&self, from: f64, max_bytes: u32, min_one: bool) {
@@ -382,7 +414,9 @@ impl Model {
     }
 
     /// Everything that the model has can be read, and nothing else.
-    fn check(&self) {
+    fn check(&mut self) {
+        self.check_first_unstable(self.end());
+        self.check_aborted(self.start, self.end());
         assert_eq!(self.log.log_start_offset(), self.start);
         assert_eq!(self.log.log_end().offset, self.end());
         let mut offset = self.start;

@@ -132,3 +132,68 @@ fn readers_see_whole_batches_while_segments_come_and_go() {
     assert_eq!(recovered, Recovered::default());
     assert_eq!(read_all(&log), expected);
 }
+
+/// What a reader of committed records must not pass: the first record whose transaction has no marker below
+/// `final_below`, by the batches themselves.
+fn first_undecided(log: &Log, final_below: i64) -> i64 {
+    let mut open: Vec<(i64, i64)> = Vec::new(); // producer, first offset
+    let (mut next, end) = (0, log.log_end());
+    while next < end.offset {
+        let bytes = log.read(next, 1 << 20, end, true).unwrap().to_vec().unwrap();
+        let mut at = 0;
+        while let Ok(header) = verify_stored(&bytes[at..]) {
+            if header.is_control() && header.base_offset < final_below {
+                open.retain(|(producer, _)| *producer != header.producer_id);
+            } else if header.is_transactional() && !header.is_control() {
+                open.push((header.producer_id, header.base_offset));
+            }
+            (at, next) = (at + header.size_in_bytes(), header.next_offset());
+        }
+    }
+    open.iter().map(|(_, first)| *first).min().unwrap_or(end.offset)
+}
+
+#[test]
+fn the_last_stable_offset_passes_no_undecided_record_while_appends_and_syncs_go_on() {
+    const TRANSACTIONS: i32 = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = Log::open(dir.path(), small_segments(), plain_env(), hint(true, 0)).unwrap();
+    let done = AtomicBool::new(false);
+    let checked = thread::scope(|scope| {
+        let (log, done) = (&log, &done);
+        scope.spawn(move || {
+            while !done.load(Ordering::Acquire) {
+                log.sync().unwrap();
+                thread::sleep(std::time::Duration::from_micros(300));
+            }
+        });
+        let readers = [(); 2].map(|()| {
+            scope.spawn(move || {
+                let (mut checked, mut before) = (0, 0);
+                while !done.load(Ordering::Acquire) {
+                    let (durable, end) = (log.durable_end().offset, log.log_end().offset);
+                    let first = log.first_unstable_offset(durable);
+                    let stable = first.map_or(end, |first| first.offset.min(end));
+                    assert!(stable >= before, "{stable} after {before}");
+                    // Whatever was appended since is above the stable offset.
+                    let undecided = first_undecided(log, log.durable_end().offset);
+                    assert!(stable <= undecided, "{stable} passes {undecided}");
+                    (before, checked) = (stable, checked + 1);
+                }
+                checked
+            })
+        });
+        for sequence in 0..TRANSACTIONS {
+            for producer in 1..4 {
+                transactions::send(log, producer, sequence);
+            }
+            for producer in 1..4 {
+                transactions::end(log, producer, (sequence + producer as i32) % 2 == 0);
+            }
+        }
+        done.store(true, Ordering::Release);
+        readers.map(|reader| reader.join().unwrap())
+    });
+    assert!(checked.iter().all(|checked| *checked > 0));
+    assert_eq!(log.first_unstable_offset(log.sync().unwrap().offset), None);
+}

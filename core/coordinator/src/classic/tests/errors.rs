@@ -258,8 +258,16 @@ fn commits_that_are_refused() {
                 (ClassicGroupState::CompletingRebalance, Ok(())) => Err(RebalanceInProgress),
                 _ => members,
             };
-            let result = group.validate_offset_commit(member_id, instance_id, generation);
+            let result = group.validate_offset_commit(member_id, instance_id, generation, false);
             assert_eq!(result, expected, "{member_id}, {instance_id:?}, {generation}, {state:?}");
+            // In a transaction nobody need be named, and a rebalance is no reason.
+            let expected = match (member_id.as_str(), generation, state) {
+                ("", -1, _) => Ok(()),
+                (_, _, ClassicGroupState::Empty) => empty,
+                _ => members,
+            };
+            let result = group.validate_offset_commit(member_id, instance_id, generation, true);
+            assert_eq!(result, expected, "txn: {member_id}, {instance_id:?}, {generation}, {state:?}");
         }
     }
 }

@@ -47,7 +47,7 @@ fn a_new_group_is_in_the_log_before_its_first_member_is() {
     let group = classic(&loaded, "g").unwrap();
     assert_eq!((group.state(), group.generation, group.protocol_type()), (ClassicGroupState::Empty, 0, None));
     // Kafka's record of an empty group, version 3: no type, generation 0, no protocol, no leader, the time, no members.
-    let (key, value) = &clients.driver.log[0];
+    let (key, value) = clients.driver.encoded_since(0).next().unwrap();
     assert_eq!(key[..], *b"\0\x02\0\x01g");
     let value = value.as_ref().unwrap();
     assert_eq!(value[..12], *b"\0\x03\0\0\0\0\0\0\xff\xff\xff\xff");

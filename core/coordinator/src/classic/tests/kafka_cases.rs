@@ -102,13 +102,10 @@ impl Case {
             }
             _ => panic!("{line}"),
         };
-        let records =
-            self.driver.log[logged..].iter().filter_map(|(key, value)| {
-                match GroupRecord::decode(key, value.as_deref()).expect("a record of our own") {
-                    GroupRecord::GroupMetadata(_, value) => value.map(|value| record_line(&value)),
-                    _ => None,
-                }
-            });
+        let records = self.driver.records_since(logged).filter_map(|record| match record {
+            GroupRecord::GroupMetadata(_, value) => value.map(|value| record_line(&value)),
+            _ => None,
+        });
         let mut lines: Vec<_> = records.collect();
         lines.extend(codes.map(|codes| format!("code {codes}")));
         lines.sort();

@@ -4,6 +4,7 @@ use fluxmq_protocol::group_records::{GroupMetadataKey, GroupMetadataValue, Group
 
 use super::*;
 use crate::group::OffsetsExpire;
+use crate::testing::Logged;
 
 fn member(member_id: &str) -> MemberMetadata {
     MemberMetadata {
@@ -34,7 +35,7 @@ fn loaded(config: GroupCoordinatorConfig, values: Vec<Option<GroupMetadataValue>
     let mut clients = Clients::new(config);
     for value in values {
         let record = GroupRecord::GroupMetadata(GroupMetadataKey { group: text("g") }, value);
-        clients.driver.log.push(record.encode().expect("a record that fits"));
+        clients.driver.log.push(Logged::Record(None, record.encode().expect("a record that fits")));
     }
     clients.driver.restart();
     clients

@@ -53,7 +53,7 @@ fn who_it_was_is_fenced_everywhere() {
     let token = clients.sync_in(5, sync(1, old, &[]).with_group_instance_id(Some(text("i"))));
     assert_eq!(code(clients.sync_reply(token).error_code), ErrorCode::FencedInstanceId);
     assert_eq!(clients.leave(&[(old, Some("i"))]), [ErrorCode::FencedInstanceId]);
-    let commit = clients.group().validate_offset_commit(old, Some(&text("i")), 1);
+    let commit = clients.group().validate_offset_commit(old, Some(&text("i")), 1, false);
     assert_eq!(commit, Err(ErrorCode::FencedInstanceId));
     // Without the instance id it is not known at all.
     assert_eq!(clients.heartbeat(1, old), ErrorCode::UnknownMemberId);

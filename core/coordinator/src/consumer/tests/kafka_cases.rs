@@ -256,9 +256,7 @@ impl Replayed<'_> {
             let (key, value) = (bytes(words.next().unwrap()).unwrap(), bytes(words.next().unwrap()));
             expected.push(in_order(GroupRecord::decode(&key, value.as_deref()).unwrap()));
         }
-        let left = self.fixture.driver.log[first..].iter();
-        let mut left: Vec<_> =
-            left.map(|(key, value)| in_order(GroupRecord::decode(key, value.as_deref()).unwrap())).collect();
+        let mut left: Vec<_> = self.fixture.driver.records_since(first).map(in_order).collect();
         left.sort();
         expected.sort();
         assert_eq!(left, expected);

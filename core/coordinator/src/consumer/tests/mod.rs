@@ -118,8 +118,7 @@ impl Fixture {
     fn records_of(&mut self, act: impl FnOnce(&mut Self)) -> Vec<GroupRecord> {
         let first = self.driver.log.len();
         act(self);
-        let records = self.driver.log[first..].iter();
-        records.map(|(key, value)| GroupRecord::decode(key, value.as_deref()).unwrap()).collect()
+        self.driver.records_since(first).collect()
     }
 
     /// What holds after every turn: a broker that loads the log knows the same, whether it was compacted or not, and no
@@ -144,10 +143,11 @@ impl Fixture {
     /// What a broker knows that starts on the log after compaction.
     fn compacted(&self) -> GroupShard {
         let mut last: HashMap<&Bytes, usize> = HashMap::new();
-        for (index, (key, _)) in self.driver.log.iter().enumerate() {
+        for (index, (key, _)) in self.driver.encoded_since(0).enumerate() {
             last.insert(key, index);
         }
-        let kept = self.driver.log.iter().enumerate().filter(|(index, (key, _))| last[key] == *index);
+        let records = self.driver.encoded_since(0).enumerate();
+        let kept = records.filter(|(index, (key, _))| last[key] == *index);
         let mut shard = GroupShard::new(self.config.clone().into());
         for (_, (key, value)) in kept.filter(|(_, (_, value))| value.is_some()) {
             shard.replay(self.driver.now, GroupRecord::decode(key, value.as_deref()).unwrap());

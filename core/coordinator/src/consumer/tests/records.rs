@@ -89,12 +89,7 @@ fn a_log_may_start_anywhere() {
     let mut consumers = ["a", "b"].map(|id| Consumer::join(&mut fixture, id, &["foo"]));
     settle(&mut fixture, &mut consumers);
     fixture.beat(&request("b", -1));
-    let log: Vec<GroupRecord> = fixture
-        .driver
-        .log
-        .iter()
-        .map(|(key, value)| GroupRecord::decode(key, value.as_deref()).unwrap())
-        .collect();
+    let log: Vec<GroupRecord> = fixture.driver.records_since(0).collect();
     for start in 0..log.len() {
         let mut shard = GroupShard::new(fixture.config.clone().into());
         log[start..].iter().for_each(|record| shard.replay(fixture.driver.now, record.clone()));

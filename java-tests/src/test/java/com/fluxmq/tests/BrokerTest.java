@@ -133,7 +133,8 @@ abstract class BrokerTest {
         return consumer;
     }
 
-    private static KafkaConsumer<byte[], byte[]> newConsumer(String... configs) {
+    /** The same, for the caller to close. */
+    static KafkaConsumer<byte[], byte[]> newConsumer(String... configs) {
         Map<String, Object> all = new HashMap<>(Map.of("bootstrap.servers", BOOTSTRAP, "enable.auto.commit", "false",
                 "auto.offset.reset", "earliest"));
         all.putAll(map(configs));

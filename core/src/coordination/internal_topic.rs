@@ -1,18 +1,18 @@
-//! The topic of the groups: made when a client first looks for a coordinator.
+//! The topic of a coordinator: made when a client first looks for it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fluxmq_protocol::{ErrorCode, StrBytes};
 
+use super::Coordinator;
+use super::machine::Machine;
 use super::shards::Shards;
-use super::{GroupCoordinator, OFFSETS_TOPIC};
 use crate::config::TopicConfig;
 use crate::meta::{CreateTopicError, NewTopic};
 
-impl GroupCoordinator {
-    /// Makes sure that the topic of the groups exists: makes it with Kafka's settings if it does not. Two at once make
+impl<M: Machine> Coordinator<M> {
+    /// Makes sure that the topic exists: makes it with Kafka's settings if it does not. Two at once make
     /// it once.
     ///
     /// # Errors
@@ -26,7 +26,7 @@ impl GroupCoordinator {
         if self.has_topic()? { Ok(()) } else { Err(ErrorCode::CoordinatorNotAvailable) }
     }
 
-    /// Whether the topic of the groups exists.
+    /// Whether the topic exists.
     ///
     /// # Errors
     /// COORDINATOR_NOT_AVAILABLE: the broker stops.
@@ -42,7 +42,7 @@ impl GroupCoordinator {
     ///
     /// # Errors
     /// The code to answer with: NOT_COORDINATOR without a topic, COORDINATOR_NOT_AVAILABLE once the broker stops.
-    pub(super) fn current(self: &Arc<Self>) -> Result<Arc<Shards>, ErrorCode> {
+    pub(super) fn current(self: &Arc<Self>) -> Result<Arc<Shards<M>>, ErrorCode> {
         if self.stopped.load(Ordering::Relaxed) {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
@@ -54,17 +54,15 @@ impl GroupCoordinator {
     }
 
     fn create_topic(&self) -> Result<(), ErrorCode> {
-        let overrides = BTreeMap::from([
-            ("cleanup.policy".to_owned(), "compact".to_owned()),
-            ("compression.type".to_owned(), "producer".to_owned()),
-            ("segment.bytes".to_owned(), self.config.topic_segment_bytes.to_string()),
-        ]);
+        let topic = M::TOPIC;
+        let settings = M::topic_settings(&self.config).into_iter();
+        let overrides = settings.map(|(key, value)| (key.to_owned(), value)).collect();
         let config = TopicConfig::from_overrides(&self.broker_config, &overrides).map_err(|error| {
-            tracing::error!(%error, "{OFFSETS_TOPIC} cannot be made");
+            tracing::error!(%error, "{topic} cannot be made");
             ErrorCode::CoordinatorNotAvailable
         })?;
         let new = NewTopic {
-            name: StrBytes::from_static_str(OFFSETS_TOPIC),
+            name: StrBytes::from_static_str(topic),
             partition_count: self.config.topic_partitions,
             overrides,
             config: Arc::new(config),
@@ -73,7 +71,7 @@ impl GroupCoordinator {
             // Another request was faster.
             Ok(_) | Err(CreateTopicError::AlreadyExists(_)) => Ok(()),
             Err(error) => {
-                tracing::error!(%error, "{OFFSETS_TOPIC} cannot be made");
+                tracing::error!(%error, "{topic} cannot be made");
                 Err(ErrorCode::CoordinatorNotAvailable)
             }
         }

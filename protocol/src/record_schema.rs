@@ -1,4 +1,4 @@
-//! How a field of a group record is laid out, and the macro that makes a struct's codec of its list of fields.
+//! How a field of a record of the internal topics is laid out, and the macro that makes a struct's codec of its list of fields.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;
@@ -9,9 +9,9 @@ use crate::reader::{Reader, ShapeError};
 /// What decides the layout of a message: its version, and whether that one is flexible (compact lengths, tagged
 /// fields).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Layout {
-    pub(super) version: i16,
-    pub(super) flexible: bool,
+pub(crate) struct Layout {
+    pub(crate) version: i16,
+    pub(crate) flexible: bool,
 }
 
 /// A value is longer than its length field can say.
@@ -26,7 +26,7 @@ pub struct TooLong {
 ///
 /// `read` reserves memory only for elements that the bytes left can hold, and copies: a value doesn't keep the
 /// input alive.
-pub(super) trait Value: Sized {
+pub(crate) trait Value: Sized {
     /// The fewest bytes it takes in any version.
     const LEAST_BYTES: usize;
 
@@ -54,6 +54,7 @@ macro_rules! fixed_value {
 
 fixed_value! {
     i8: 1, put_i8;
+    i16: 2, put_i16;
     i32: 4, put_i32;
     i64: 8, put_i64;
 }
@@ -161,7 +162,7 @@ impl<T: Value> Value for Vec<T> {
 }
 
 /// A value that can stand in the tagged section.
-pub(super) trait Tagged: Value + PartialEq {
+pub(crate) trait Tagged: Value + PartialEq {
     /// What it means that the field isn't there.
     fn absent() -> Self;
 
@@ -268,7 +269,7 @@ fn write_length(length: Option<usize>, out: &mut BytesMut, layout: Layout) -> Re
     Ok(())
 }
 
-pub(super) fn write_unsigned_varint(mut value: u32, out: &mut BytesMut) {
+pub(crate) fn write_unsigned_varint(mut value: u32, out: &mut BytesMut) {
     while value >= 0x80 {
         out.put_u8(value as u8 | 0x80);
         value >>= 7;
@@ -276,8 +277,16 @@ pub(super) fn write_unsigned_varint(mut value: u32, out: &mut BytesMut) {
     out.put_u8(value as u8);
 }
 
+/// A key or value: what stands in front of it, a type or a version, then its fields.
+pub(crate) fn prefixed(prefix: i16, flexible: bool, message: &impl Value) -> Result<Bytes, TooLong> {
+    let mut out = BytesMut::new();
+    out.put_i16(prefix);
+    message.write(&mut out, Layout { version: prefix, flexible })?;
+    Ok(out.freeze())
+}
+
 /// One tagged field: its tag, its size, its value.
-pub(super) fn write_tagged<T: Tagged>(
+pub(crate) fn write_tagged<T: Value>(
     tag: u32,
     value: &T,
     out: &mut BytesMut,
@@ -293,7 +302,7 @@ pub(super) fn write_tagged<T: Tagged>(
 
 /// Reads a tagged section. `known` reads the value of a tag and returns true, or leaves it and returns false: the
 /// field is passed over then, and isn't kept.
-pub(super) fn read_tagged_section(
+pub(crate) fn read_tagged_section(
     input: &mut Reader<'_>,
     mut known: impl FnMut(u32, &mut Reader<'_>) -> Result<bool, ShapeError>,
 ) -> Result<(), ShapeError> {
@@ -313,7 +322,8 @@ pub(super) fn read_tagged_section(
 
 /// Structs of Kafka's schemas with their codec. A field is `name: Type = default`, in every version unless
 /// `since` or `until` (included) says otherwise; behind the struct stand its `tagged` fields, which any flexible
-/// version can have.
+/// version can have. One with a default of its own, `tag => name: Type = default`, is left out where it has that value;
+/// for the others [`Tagged`] says when.
 macro_rules! schema {
     ($(
         $(#[$struct_doc:meta])*
@@ -326,7 +336,7 @@ macro_rules! schema {
         $(, tagged {
             $(
                 $(#[$tagged_doc:meta])*
-                $tag:literal => $tagged:ident: $tagged_type:ty;
+                $tag:literal => $tagged:ident: $tagged_type:ty $(= $tagged_default:expr)?;
             )*
         })?
     )*) => {$(
@@ -339,7 +349,10 @@ macro_rules! schema {
 
         impl Default for $struct {
             fn default() -> Self {
-                Self { $($field: $default,)* $($($tagged: Default::default(),)*)? }
+                Self {
+                    $($field: $default,)*
+                    $($($tagged: schema!(@default $($tagged_default)?),)*)?
+                }
             }
         }
 
@@ -355,7 +368,7 @@ macro_rules! schema {
                     } else {
                         $default
                     },)*
-                    $($($tagged: Tagged::absent(),)*)?
+                    $($($tagged: schema!(@absent $($tagged_default)?),)*)?
                 };
                 if layout.flexible {
                     read_tagged_section(input, |tag, _input| match tag {
@@ -374,9 +387,9 @@ macro_rules! schema {
                     self.$field.write(out, layout)?;
                 })*
                 if layout.flexible {
-                    let count = 0 $($(+ u32::from(!self.$tagged.is_left_out()))*)?;
+                    let count = 0 $($(+ u32::from(!schema!(@left_out self.$tagged $(, $tagged_default)?)))*)?;
                     write_unsigned_varint(count, out);
-                    $($(if !self.$tagged.is_left_out() {
+                    $($(if !schema!(@left_out self.$tagged $(, $tagged_default)?) {
                         write_tagged($tag, &self.$tagged, out, layout)?;
                     })*)?
                 }
@@ -384,10 +397,16 @@ macro_rules! schema {
             }
         }
     )*};
+    (@default) => { Default::default() };
+    (@default $default:expr) => { $default };
+    (@absent) => { Tagged::absent() };
+    (@absent $default:expr) => { $default };
+    (@left_out $value:expr) => { $value.is_left_out() };
+    (@left_out $value:expr, $default:expr) => { $value == $default };
     (@has $layout:ident) => { true };
     (@has $layout:ident, since $since:literal) => { $layout.version >= $since };
     (@has $layout:ident, since $since:literal, until $until:literal) => {
         ($since..=$until).contains(&$layout.version)
     };
 }
-pub(super) use schema;
+pub(crate) use schema;
