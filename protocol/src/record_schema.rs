@@ -361,6 +361,7 @@ macro_rules! schema {
                 0 $(+ if 0 $(+ $since)? == 0 { <$type as Value>::LEAST_BYTES } else { 0 })*;
 
             fn read(input: &mut Reader<'_>, layout: Layout) -> Result<Self, ShapeError> {
+                // A record without tagged fields is complete at once.
                 #[allow(unused_mut)]
                 let mut read = Self {
                     $($field: if schema!(@has layout $(, since $since)? $(, until $until)?) {

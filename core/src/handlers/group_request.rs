@@ -63,6 +63,29 @@ pub(super) fn answer<M: Encodable>(
     })
 }
 
+/// The answer to a request that turns of several shards have answered together, once all of them are durable. `failed`
+/// says what to answer in its place when one can't be.
+pub(super) fn answer_of_all<M: Encodable + 'static>(
+    context: &RequestContext,
+    response: &M,
+    waits: Vec<DurableAt>,
+    failed: fn(ErrorCode) -> M,
+) -> Outcome {
+    let response = context.respond(response);
+    if waits.is_empty() {
+        return Outcome::Ready(response);
+    }
+    let context = context.detached();
+    Outcome::wait_holding(response.memory_bytes(), async move {
+        for durable in waits {
+            if let Err(code) = durable.reached().await {
+                return context.respond(&failed(code));
+            }
+        }
+        response
+    })
+}
+
 /// The answer to a request that may be answered by a later turn, once it is given and durable.
 pub(super) fn answer_later(
     context: &RequestContext,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use fluxmq_protocol::ErrorCode;
 use fluxmq_protocol::messages::{ListGroupsRequest, ListGroupsResponse};
 
+use super::group_request;
 use crate::request::{Outcome, RequestContext};
 
 /// Has each shard list its groups.
@@ -30,19 +31,7 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
             Err(code) => return Outcome::Ready(context.respond(&failure(code))),
         }
     }
-    let response = context.respond(&ListGroupsResponse::default().with_groups(listed));
-    if waits.is_empty() {
-        return Outcome::Ready(response);
-    }
-    let context = context.detached();
-    Outcome::wait_holding(response.memory_bytes(), async move {
-        for durable in waits {
-            if let Err(code) = durable.reached().await {
-                return context.respond(&failure(code));
-            }
-        }
-        response
-    })
+    group_request::answer_of_all(context, &ListGroupsResponse::default().with_groups(listed), waits, failure)
 }
 
 fn failure(code: ErrorCode) -> ListGroupsResponse {

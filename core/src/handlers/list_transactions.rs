@@ -8,6 +8,7 @@ use fluxmq_coordinator::transactions::ListFilters;
 use fluxmq_protocol::ErrorCode;
 use fluxmq_protocol::messages::{ListTransactionsRequest, ListTransactionsResponse};
 
+use super::group_request;
 use crate::request::{Outcome, RequestContext};
 
 /// Has each shard list the transactional ids that are asked for.
@@ -36,19 +37,7 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
     let response = ListTransactionsResponse::default()
         .with_unknown_state_filters(filters.unknown_states().to_vec())
         .with_transaction_states(listed);
-    let response = context.respond(&response);
-    if waits.is_empty() {
-        return Outcome::Ready(response);
-    }
-    let context = context.detached();
-    Outcome::wait_holding(response.memory_bytes(), async move {
-        for durable in waits {
-            if let Err(code) = durable.reached().await {
-                return context.respond(&failure(code));
-            }
-        }
-        response
-    })
+    group_request::answer_of_all(context, &response, waits, failure)
 }
 
 fn failure(code: ErrorCode) -> ListTransactionsResponse {

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use fluxmq_coordinator::shard::owned;
 use fluxmq_protocol::ErrorCode;
+use fluxmq_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
 use fluxmq_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -35,14 +36,15 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
         .turn(&request.group_id, |shard, turn| shard.offset_commit(turn, &requester, &request));
     let turned =
         turned.map(|answered| Answered { value: merged(refused.clone(), answered.value), ..answered });
+    let mut topics = request.topics;
     if turned.as_ref().is_ok_and(|answered| answered.durable.is_some()) {
         // What is kept for the case of a failure must not keep the frame.
-        for topic in &mut request.topics {
+        for topic in &mut topics {
             topic.name = owned_name(&topic.name);
             topic.partitions.iter_mut().for_each(|partition| partition.committed_metadata = None);
         }
     }
-    group_request::answer(context, turned, move |code| merged(refused, failure(&request, code)))
+    group_request::answer(context, turned, move |code| merged(refused, failure(&topics, code)))
 }
 
 /// Takes the partitions that don't exist out of the request, and answers them.
@@ -85,8 +87,8 @@ fn merged(
 }
 
 /// The same error for all that was asked of the group.
-fn failure(request: &OffsetCommitRequest, code: ErrorCode) -> OffsetCommitResponse {
-    let topics = request.topics.iter().map(|topic| {
+fn failure(topics: &[OffsetCommitRequestTopic], code: ErrorCode) -> OffsetCommitResponse {
+    let topics = topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| answered(partition.partition_index, code));
         new_topic(topic.name.clone()).with_partitions(partitions.collect())
     });

@@ -9,6 +9,7 @@
 use bytes::Bytes;
 use fluxmq_coordinator::Requester;
 use fluxmq_coordinator::shard::owned;
+use fluxmq_protocol::messages::txn_offset_commit_request::TxnOffsetCommitRequestTopic;
 use fluxmq_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
@@ -102,25 +103,26 @@ impl Commit {
     }
 
     fn append(self, guard: VerificationGuard) -> Outcome {
-        let Commit { context, requester, mut request, refused } = self;
+        let Commit { context, requester, request, refused } = self;
         let turned = context.broker().groups.turn_in_transaction(&request.group_id, guard, |shard, turn| {
             shard.txn_offset_commit(turn, &requester, &request)
         });
         let turned =
             turned.map(|answered| Answered { value: merged(refused.clone(), answered.value), ..answered });
+        let mut topics = request.topics;
         if turned.as_ref().is_ok_and(|answered| answered.durable.is_some()) {
             // What is kept for the case of a failure must not keep the frame.
-            for topic in &mut request.topics {
+            for topic in &mut topics {
                 topic.name = owned_name(&topic.name);
                 topic.partitions.iter_mut().for_each(|partition| partition.committed_metadata = None);
             }
         }
         let version = context.api_version;
-        group_request::answer(&context, turned, move |code| merged(refused, failure(&request, code, version)))
+        group_request::answer(&context, turned, move |code| merged(refused, failure(&topics, code, version)))
     }
 
     fn fail(self, code: ErrorCode) -> Outcome {
-        let response = merged(self.refused, failure(&self.request, code, self.context.api_version));
+        let response = merged(self.refused, failure(&self.request.topics, code, self.context.api_version));
         Outcome::Ready(self.context.respond(&response))
     }
 }
@@ -174,14 +176,14 @@ fn merged(
 }
 
 /// The same error for all that was asked of the group.
-fn failure(request: &TxnOffsetCommitRequest, code: ErrorCode, version: i16) -> TxnOffsetCommitResponse {
+fn failure(topics: &[TxnOffsetCommitRequestTopic], code: ErrorCode, version: i16) -> TxnOffsetCommitResponse {
     let code = match code {
         ErrorCode::CoordinatorLoadInProgress if version < FIRST_VERSION_OF_LOADING => {
             ErrorCode::CoordinatorNotAvailable
         }
         code => code,
     };
-    let topics = request.topics.iter().map(|topic| {
+    let topics = topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| answered(partition.partition_index, code));
         new_topic(topic.name.clone()).with_partitions(partitions.collect())
     });
