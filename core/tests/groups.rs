@@ -6,11 +6,11 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use common::broker::start;
 use common::classic_apis::{join, join_request, sync};
 use common::offset_apis::{commit, fetch, fetched, text};
 use common::raw::RawClient;
-use fluxmq::config::BrokerConfig;
-use fluxmq::server::{self, BrokerHandle};
+use fluxmq::server::BrokerHandle;
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::delete_topics_request::DeleteTopicState;
@@ -21,10 +21,6 @@ use fluxmq_protocol::messages::{
 
 const NOT_COORDINATOR: i16 = 16;
 const REBALANCE_IN_PROGRESS: i16 = 27;
-
-fn start(directory: &tempfile::TempDir) -> BrokerHandle {
-    server::start(BrokerConfig::for_tests(directory.path())).unwrap()
-}
 
 /// A connection to a broker that has the topic `t` and that of the groups.
 fn connect(broker: &BrokerHandle) -> RawClient {

@@ -5,11 +5,11 @@
 
 mod common;
 
+use common::broker::start;
 use common::offset_apis::{commit, fetch, fetched, text};
 use common::offsets_in_transactions::{FIRST_VERSION_THAT_ADDS, TxnProducer, errors, stable, stable_at_last};
 use common::raw::RawClient;
-use fluxmq::config::BrokerConfig;
-use fluxmq::server::{self, BrokerHandle};
+use fluxmq::server::BrokerHandle;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::{
     CreateTopicsRequest, FindCoordinatorRequest, GroupId, ProducerId, TopicName, TransactionalId,
@@ -27,10 +27,6 @@ const INVALID_TXN_STATE: i16 = 48;
 const INVALID_PRODUCER_ID_MAPPING: i16 = 49;
 const UNSTABLE_OFFSET_COMMIT: i16 = 88;
 const TRANSACTION_ABORTABLE: i16 = 120;
-
-fn start(directory: &tempfile::TempDir) -> BrokerHandle {
-    server::start(BrokerConfig::for_tests(directory.path())).unwrap()
-}
 
 /// A connection to a broker that has the topic `t` of two partitions, where group `g` has committed offset 3 of `t-0`.
 fn connect(broker: &BrokerHandle) -> RawClient {
@@ -52,7 +48,9 @@ fn committed(client: &mut RawClient, group: &str) -> Vec<i64> {
 }
 
 fn is_unstable(client: &mut RawClient, group: &str) -> bool {
-    stable(client, 9, group).1.iter().all(|(.., error)| *error == UNSTABLE_OFFSET_COMMIT)
+    let (error, partitions) = stable(client, 9, group);
+    assert!(error == 0 && !partitions.is_empty(), "error {error}");
+    partitions.iter().all(|(.., error)| *error == UNSTABLE_OFFSET_COMMIT)
 }
 
 #[test]

@@ -5,13 +5,13 @@
 
 mod common;
 
+use common::broker::start;
 use common::offset_apis::text;
 use common::raw::RawClient;
 use common::transaction_apis::{
     add, describe, end, find_coordinator, init, set_level, try_init, wait_for_state,
 };
-use fluxmq::config::BrokerConfig;
-use fluxmq::server::{self, BrokerHandle};
+use fluxmq::server::BrokerHandle;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::{
     ApiVersionsRequest, CreateTopicsRequest, FindCoordinatorRequest, MetadataRequest, TopicName,
@@ -25,10 +25,6 @@ const INVALID_PRODUCER_EPOCH: i16 = 47;
 const PRODUCER_FENCED: i16 = 90;
 const INVALID_MAPPING: i16 = 49;
 const NOT_COORDINATOR: i16 = 16;
-
-fn start(directory: &tempfile::TempDir) -> BrokerHandle {
-    server::start(BrokerConfig::for_tests(directory.path())).unwrap()
-}
 
 /// A connection to a broker that has the topic `t` of two partitions and that of transactions.
 fn connect(broker: &BrokerHandle) -> RawClient {
@@ -126,9 +122,6 @@ fn transactions_outlive_a_restart() {
 
     let broker = start(&directory);
     let mut client = RawClient::connect(broker.addr());
-    while broker.broker().transactions.is_loading() {
-        std::thread::yield_now();
-    }
     assert_eq!(describe(&mut client, "id"), (0, "Ongoing".to_owned()));
     let request = ApiVersionsRequest::default()
         .with_client_software_name(text("raw"))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fluxmq::config::{BrokerConfig, TopicConfig};
 use fluxmq::meta::NewTopic;
@@ -14,6 +14,18 @@ use fluxmq::meta::topics::Topic;
 use fluxmq::server::{self, BrokerHandle};
 use fluxmq_protocol::messages::{ApiKey, RequestHeader};
 use fluxmq_protocol::{Decodable, Encodable, StrBytes};
+
+/// A broker over a directory that is kept, once its coordinators have read what is there.
+pub fn start(directory: &tempfile::TempDir) -> BrokerHandle {
+    let handle = server::start(BrokerConfig::for_tests(directory.path())).unwrap();
+    let broker = handle.broker();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while broker.groups.is_loading() || broker.transactions.is_loading() {
+        assert!(Instant::now() < deadline, "groups or transactions are not read");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    handle
+}
 
 /// A broker with its data in a directory of its own.
 pub struct TestBroker {
