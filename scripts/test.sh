@@ -49,7 +49,9 @@ rust() {
 }
 
 build() {
-    cargo build --release
+    cargo build --release || return 1
+    # The broker that stops where it is told to, for crashes at each step of what it does.
+    cargo build --features fail-points && mkdir -p target/fail-points && cp target/debug/fluxmq target/fail-points/
 }
 
 # Runs the Java tests with one version of kafka-clients against a broker of their own.

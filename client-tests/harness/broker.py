@@ -7,7 +7,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from .paths import fluxmq_binary
+from .paths import fluxmq_binary, stopping_binary
 from .process import free_port
 
 
@@ -22,6 +22,7 @@ class Broker:
         self.overrides = dict(overrides or {})
         self.args = list(args or [])
         self.prefix = list(prefix or [])
+        self.stop_at: str | None = None  # a point, and what fail-rs makes of it there: "name=20*off->return"
         self.log = log or self.data_dir.with_name(self.data_dir.name + ".log")
         self.process: subprocess.Popen | None = None
 
@@ -36,7 +37,8 @@ class Broker:
 
     def command(self) -> list[str]:
         settings = {"http.listener": f"127.0.0.1:{self.http_port}", **self.overrides}
-        return [*self.prefix, str(fluxmq_binary()), "--port", str(self.port), "--data-dir", str(self.data_dir),
+        binary = stopping_binary() if self.stop_at else fluxmq_binary()
+        return [*self.prefix, str(binary), "--port", str(self.port), "--data-dir", str(self.data_dir),
                 *(word for k, v in settings.items() for word in ("--override", f"{k}={v}")), *self.args]
 
     def start(self, timeout_s: float = 60) -> "Broker":
@@ -50,17 +52,22 @@ class Broker:
         assert self.process is None, "already running"
         with open(self.log, "ab") as out:
             self._log_start = out.tell()
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            environment = {**os.environ, "FAILPOINTS": self.stop_at} if self.stop_at else None
+            self.process = subprocess.Popen(self.command(), env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     def wait_ready(self, timeout_s: float) -> None:
+        self.wait_until_it_says("\nready in ", timeout_s)
+
+    def wait_until_it_says(self, text: str, timeout_s: float) -> None:
+        """Returns once the process has written `text`; an error if it ends before."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the broker ended with {self.process.returncode}:\n{self.tail()}")
-            if b"\nready in " in self.log.read_bytes()[self._log_start:]:
+            if text.encode() in self.log.read_bytes()[self._log_start:]:
                 return
             time.sleep(0.02)
-        raise TimeoutError(f"not ready after {timeout_s} s:\n{self.tail()}")
+        raise TimeoutError(f"no {text.strip()!r} after {timeout_s} s:\n{self.tail()}")
 
     def stop(self, timeout_s: float = 40) -> None:
         """SIGTERM; the exit status has to be 0."""

@@ -202,6 +202,48 @@ class Worker:
                 time.sleep(0.05)
 
 
+class Reader:
+    """Reads what is committed from the first record on, all the time, and keeps it: {offset: value} of each partition."""
+
+    def __init__(self, bootstrap: str, topic: str, partitions: int):
+        self.bootstrap, self.topic = bootstrap, topic
+        self.seen: list[dict[int, bytes]] = [{} for _ in range(partitions)]
+        self.errors: list[str] = []
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False,
+                                   "auto.offset.reset": "error", "isolation.level": COMMITTED, "fetch.wait.max.ms": 20, **QUIET})
+        self._consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> "Reader":
+        self._thread.start()
+        return self
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            for message in self._consumer.consume(1000, timeout=0.1):
+                if message.error() is None:
+                    before = self.seen[message.partition()].setdefault(message.offset(), message.value())
+                    if before != message.value():
+                        self.errors.append(f"partition {message.partition()}, offset {message.offset()}: {before}, then {message.value()}")
+                elif not message.error().retriable():
+                    self.errors.append(str(message.error()))
+        self._consumer.close()
+
+    def finish(self) -> int:
+        """When nothing is written any more: fails unless it has seen just what one finds who reads now. Gives the number of records."""
+        now = [dict(read(self.bootstrap, self.topic, partition)) for partition in range(len(self.seen))]
+        try:
+            eventually("all records", lambda: self.errors or sum(map(len, self.seen)) >= sum(map(len, now)), 60)
+        finally:
+            self._stopping.set()
+            self._thread.join(30)
+        assert not self.errors, self.errors[:5]
+        for partition, (seen, there) in enumerate(zip(self.seen, now, strict=True)):
+            assert seen == there, f"partition {partition}: seen, then not there {sorted(seen.items() - there.items())[:5]}; not seen {sorted(there.items() - seen.items())[:5]}"
+        return sum(map(len, now))
+
+
 @dataclass
 class Account:
     """What readers of committed records find, against what the workers were told."""

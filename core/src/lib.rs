@@ -9,6 +9,7 @@ pub mod config;
 pub mod coordination;
 pub mod dispatch;
 pub mod error;
+pub mod fail_point;
 pub mod handlers;
 pub mod http;
 pub mod maintenance;

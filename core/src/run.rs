@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::BrokerConfig;
+use crate::fail_point;
 use crate::server::{self, StartError};
 use crate::startup;
 
@@ -20,6 +21,7 @@ const SAME_SIGNAL: Duration = Duration::from_millis(200);
 /// `started` is when the process began, for the line that says how long the start took.
 #[must_use]
 pub fn run(config: BrokerConfig, started: Instant) -> ExitCode {
+    let _armed = fail_point::arm();
     startup::log_notices(&config.notices);
     // Only signals are waited for here; the broker has its own threads.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().build() {

@@ -19,6 +19,7 @@ use crate::coordination::config::{self, CoordinationConfig};
 use crate::coordination::machine::{Left, Machine, Undecoded};
 use crate::coordination::shards::Shards;
 use crate::coordination::wait::DurableAt;
+use crate::fail_point;
 use crate::partitions::partition::Partition;
 use crate::partitions::producer_ids::ProducerIds;
 
@@ -147,6 +148,9 @@ impl Machine for Transactions {
         let mut turn = TransactionTurn::new(now, partition.leader_epoch(), driver.version(), &producer_ids);
         let value = work(&mut turn);
         let TransactionTurn { records, markers, .. } = turn;
+        if !markers.is_empty() {
+            fail_point::reached(fail_point::BEFORE_PREPARE);
+        }
         if producer_ids.used_up.get() {
             driver.reserve_producer_ids();
         }

@@ -31,6 +31,7 @@ use super::{TransactionCoordinator, Transactions};
 use crate::coordination::OFFSETS_TOPIC;
 use crate::coordination::shards::Shards;
 use crate::coordination::wait::{Answered, DurableAt};
+use crate::fail_point;
 use crate::partitions::partition::{AppendError, CommitState, EndTransaction, Partition};
 
 /// Transactions whose markers are written at once. Those that wait to be tried again are not among them.
@@ -111,9 +112,11 @@ impl TransactionCoordinator {
             coordinator_epoch: markers.coordinator_epoch,
             transaction_version: markers.transaction_version.level(),
         };
+        fail_point::reached(fail_point::AFTER_PREPARE);
         if !self.write_markers(&markers, &end).await {
             return;
         }
+        fail_point::reached(fail_point::BEFORE_COMPLETE);
         let id = &markers.transactional_id;
         let completed = self.turn_in(&shards, index, |shard, turn| {
             shard.markers_written(turn, id, end.producer_id, end.producer_epoch)
@@ -156,6 +159,9 @@ impl TransactionCoordinator {
             let Ok(writing) = self.machine.writing.acquire().await else { return false };
             let (mut written, mut again) = (Vec::new(), Vec::new());
             for (topic, partition) in missing {
+                if !written.is_empty() {
+                    fail_point::reached(fail_point::BETWEEN_MARKERS);
+                }
                 match self.begin_marker(topic, partition, end) {
                     Marker::Written(durable) => written.push((topic, partition, durable)),
                     Marker::Again(error) => {
