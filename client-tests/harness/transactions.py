@@ -116,9 +116,11 @@ class Worker:
     """Does one transaction after the other over all partitions of a topic, some of which it aborts, each with an offset for its own
     group: the number of the transaction plus one. Values are `worker:transaction:record:records`."""
 
-    def __init__(self, bootstrap: str, topic: str, number: int, partitions: int, *, abort_every: int = 3, pause_s: float = 0.0):
+    def __init__(self, bootstrap: str, topic: str, number: int, partitions: int, *, abort_every: int = 3, pause_s: float = 0.0,
+                 size_bytes: int = 0, config: dict | None = None):
         self.bootstrap, self.topic, self.number, self.partitions = bootstrap, topic, number, partitions
         self.abort_every, self.pause_s = abort_every, pause_s
+        self.size_bytes, self.config = size_bytes, config or {}
         self.outcomes = Outcomes()
         self.failed: BaseException | None = None
         self.told: str = ""  # the last error that was not the end of anything
@@ -151,7 +153,7 @@ class Worker:
         group = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group, **QUIET}).consumer_group_metadata()
         while not self._stopping.is_set():
             if made is None:
-                made = producer(self.bootstrap, f"{self.topic}-{self.number}")
+                made = producer(self.bootstrap, f"{self.topic}-{self.number}", **self.config)
                 self._again(lambda p=made: p.init_transactions(10))
             try:
                 self._one(made, number, group)
@@ -169,7 +171,8 @@ class Worker:
         try:
             made.begin_transaction()
             for i in range(records):
-                made.produce(self.topic, b"%d:%d:%d:%d" % (self.number, number, i, records), partition=(number + i) % self.partitions)
+                value = b"%d:%d:%d:%d" % (self.number, number, i, records)
+                made.produce(self.topic, value.ljust(self.size_bytes), partition=(number + i) % self.partitions)
             # Not called again when the connection breaks under it: librdkafka then waits without an end.
             made.send_offsets_to_transaction([TopicPartition(self.topic, 0, number + 1)], group, 10)
             if number % self.abort_every == 1:

@@ -39,6 +39,7 @@ impl Machine for Groups {
     type Shard = GroupShard;
     type Turn<'a> = Turn<'a>;
     type Record = GroupRecord;
+    type Notes = ();
     type Effects = ();
 
     const TOPIC: &'static str = OFFSETS_TOPIC;
@@ -80,6 +81,8 @@ impl Machine for Groups {
         shard.replay_transactional(now, producer_id, record);
     }
 
+    fn note(_: &mut GroupShard, (): ()) {}
+
     fn replay_end_transaction_marker(shard: &mut GroupShard, producer_id: i64, commit: bool) {
         shard.replay_end_transaction_marker(producer_id, commit);
     }
@@ -108,7 +111,7 @@ impl Machine for Groups {
             let Turn { records, transaction, replies, all_in_records, .. } = turn;
             // As in Kafka, who names no producer commits without a transaction. A coordinator that was asked has refused.
             let transaction = transaction.filter(|producer| producer.id >= 0);
-            (value, Left { records, transaction, replies, all_in_records, effects: () })
+            (value, Left { records, transaction, replies, notes: (), all_in_records, effects: () })
         })
     }
 

@@ -20,6 +20,8 @@ pub trait Machine: Send + Sync + Sized + 'static {
     type Turn<'a>;
     /// What is appended and replayed.
     type Record;
+    /// What a turn leaves for its shard that is in no record.
+    type Notes;
     /// What a turn leaves to be done once its records are durable.
     type Effects;
 
@@ -45,6 +47,8 @@ pub trait Machine: Send + Sync + Sized + 'static {
     fn replay(shard: &mut Self::Shard, now: Now, record: Self::Record);
     /// Does what a record says that belongs to a producer's transaction.
     fn replay_transactional(shard: &mut Self::Shard, now: Now, producer_id: i64, record: Self::Record);
+    /// Takes note of what a turn left, when its records were replayed.
+    fn note(shard: &mut Self::Shard, notes: Self::Notes);
     /// Does what the marker says that ends a producer's transaction.
     fn replay_end_transaction_marker(shard: &mut Self::Shard, producer_id: i64, commit: bool);
 
@@ -85,7 +89,9 @@ pub struct Left<M: Machine> {
     pub(super) transaction: Option<Producer>,
     /// Answers to requests of this turn and of earlier ones.
     pub(super) replies: Vec<(Token, Reply)>,
-    /// Whether all that the turn does is in `records`.
+    /// For the shard, after `records`.
+    pub(super) notes: M::Notes,
+    /// Whether all that the turn does is in `records` and `notes`: the shard is as it was where they are dropped.
     pub(super) all_in_records: bool,
     /// To be done once the records are durable.
     pub(super) effects: M::Effects,

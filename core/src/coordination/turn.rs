@@ -194,7 +194,7 @@ impl<M: Machine> Coordinator<M> {
         let now = self.now();
         let (value, left) =
             M::in_turn(self, &slot.partition, now, |turn: &mut M::Turn<'_>| work(&mut active.shard, turn));
-        let Left { records, transaction, replies, all_in_records, effects } = left;
+        let Left { records, transaction, replies, notes, all_in_records, effects } = left;
         if !records.is_empty() {
             let context = TransactionContext { guard, ..TransactionContext::NONE };
             let append = |batch: &CheckedBatch| {
@@ -226,6 +226,7 @@ impl<M: Machine> Coordinator<M> {
                     None => M::replay(&mut active.shard, now, record),
                 }
             }
+            M::note(&mut active.shard, notes);
         }
         let durable = inner.durable(&slot.partition, self.config.commit_timeout);
         let waiting = replies

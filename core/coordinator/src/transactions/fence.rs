@@ -47,11 +47,11 @@ impl TransactionShard {
 
     /// A transaction has taken too long.
     pub(super) fn abort_timed_out(&mut self, turn: &mut TransactionTurn<'_>, transactional_id: StrBytes) {
-        let is_ongoing = |shard: &Self| {
-            let transaction = shard.transaction(&transactional_id);
-            transaction.is_some_and(|transaction| transaction.state == TransactionState::Ongoing)
-        };
-        if is_ongoing(self) && self.fence(turn, &transactional_id).is_err() {
+        let transaction = self.transaction(&transactional_id);
+        if transaction.is_some_and(|transaction| transaction.state == TransactionState::Ongoing) {
+            // Unless a record says that it ends, it is tried again at the next look: there is no producer id, or the
+            // log does not take the record.
+            let _ = self.fence(turn, &transactional_id);
             let next_look_ms = self.seen_at_ms(turn.now.monotonic_ms.saturating_add(1));
             self.timers.schedule(Timer::Timeout(transactional_id), next_look_ms);
         }

@@ -42,5 +42,5 @@ pub use self::config::TransactionCoordinatorConfig;
 pub use self::list::{ListFilters, UnknownPattern};
 pub use self::shard::TransactionShard;
 pub use self::transaction::Transaction;
-pub use self::turn::{MarkersToWrite, ProducerIds, TransactionTurn};
+pub use self::turn::{LastProducers, MarkersToWrite, ProducerIds, TransactionTurn};
 pub use self::version::TransactionVersion;

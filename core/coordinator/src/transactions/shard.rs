@@ -8,7 +8,7 @@ use fluxmq_protocol::transaction_records::{TransactionRecord, TransactionState};
 
 use super::config::TransactionCoordinatorConfig;
 use super::transaction::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Transaction};
-use super::turn::TransactionTurn;
+use super::turn::{LastProducers, TransactionTurn};
 use crate::shard::owned;
 use crate::timers::Timers;
 use crate::turn::Now;
@@ -133,22 +133,31 @@ impl TransactionShard {
         self.ids.get(transactional_id).map(|entry| &entry.transaction)
     }
 
-    /// Leaves the record after which `next` is what is said of the id, and notes the epoch that the producer can ask
-    /// again with. If the record isn't appended the shard is thrown away, and the note with it.
+    /// Takes note of what a turn has left beside its records, which were replayed.
+    pub fn note(&mut self, last_producers: LastProducers) {
+        for (id, last) in last_producers.0 {
+            if let Some(entry) = self.ids.get_mut(&id) {
+                entry.last = last;
+            }
+        }
+    }
+
+    /// Leaves the record after which `next` is what is said of the id, and the epoch that the producer can ask again with.
     pub(super) fn transit(
-        &mut self,
+        &self,
         turn: &mut TransactionTurn<'_>,
         transactional_id: &StrBytes,
         next: &Transaction,
         last_epoch: i16,
     ) {
         let id = match self.ids.get_key_value(transactional_id) {
-            Some((id, _)) => id.clone(),
+            Some((id, entry)) => {
+                let last = LastProducer { id: entry.transaction.producer_id, epoch: last_epoch };
+                turn.last_producers.0.push((id.clone(), last));
+                id.clone()
+            }
             None => owned(transactional_id),
         };
-        if let Some(entry) = self.ids.get_mut(transactional_id) {
-            entry.last = LastProducer { id: entry.transaction.producer_id, epoch: last_epoch };
-        }
         let value = next.to_value(turn.transaction_version);
         turn.records.push(TransactionRecord { transactional_id: id, value: Some(value) });
     }

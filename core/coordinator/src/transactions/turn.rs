@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::transaction_records::TransactionRecord;
 
+use super::shard::LastProducer;
 use super::version::TransactionVersion;
 use crate::turn::Now;
 
@@ -36,8 +37,13 @@ pub struct MarkersToWrite {
     pub partitions: BTreeMap<StrBytes, BTreeSet<i32>>,
 }
 
+/// What transactional ids had before, of those that a turn has changed.
+#[derive(Debug, Default)]
+pub struct LastProducers(pub(super) Vec<(StrBytes, LastProducer)>);
+
 /// One transition of a shard. The caller appends `records` to the shard's log, all or none, replays them into the
-/// shard, and once they are durable lets the answer leave and does what `markers` says.
+/// shard, has it take note of `last_producers`, and once the records are durable lets the answer leave and does what
+/// `markers` says. If the log doesn't take them the shard is as it was, but for timers, which come again.
 pub struct TransactionTurn<'a> {
     /// When it happens.
     pub now: Now,
@@ -49,6 +55,8 @@ pub struct TransactionTurn<'a> {
     pub producer_ids: &'a dyn ProducerIds,
     /// To be appended, in this order.
     pub records: Vec<TransactionRecord>,
+    /// What the log doesn't say of producers.
+    pub last_producers: LastProducers,
     /// To be done when the records are durable.
     pub markers: Vec<MarkersToWrite>,
 }
@@ -68,6 +76,7 @@ impl<'a> TransactionTurn<'a> {
             transaction_version,
             producer_ids,
             records: Vec::new(),
+            last_producers: LastProducers::default(),
             markers: Vec::new(),
         }
     }

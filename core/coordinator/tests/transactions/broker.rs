@@ -137,10 +137,11 @@ impl Broker {
     ) -> T {
         let mut turn = TransactionTurn::new(self.now, self.coordinator_epoch, self.version, &self.ids);
         let result = transition(&mut self.shard, &mut turn);
-        let TransactionTurn { records, markers, .. } = turn;
+        let TransactionTurn { records, last_producers, markers, .. } = turn;
         for record in records {
             self.append(record);
         }
+        self.shard.note(last_producers);
         self.held.push_back((self.log.len(), markers.into_iter().map(Waiting::Markers).collect()));
         result
     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fluxmq_coordinator::transactions::{MarkersToWrite, ProducerIds as FreshProducerIds};
+use fluxmq_coordinator::transactions::{LastProducers, MarkersToWrite, ProducerIds as FreshProducerIds};
 use fluxmq_coordinator::{Now, TransactionCoordinatorConfig, TransactionShard, TransactionTurn};
 use fluxmq_protocol::group_records::TooLong;
 use fluxmq_protocol::transaction_records::{TransactionRecord, TransactionRecordError};
@@ -79,6 +79,7 @@ impl Machine for Transactions {
     type Shard = TransactionShard;
     type Turn<'a> = TransactionTurn<'a>;
     type Record = TransactionRecord;
+    type Notes = LastProducers;
     type Effects = Vec<MarkersToWrite>;
 
     const TOPIC: &'static str = TRANSACTIONS_TOPIC;
@@ -123,6 +124,10 @@ impl Machine for Transactions {
         shard.replay(now, record);
     }
 
+    fn note(shard: &mut TransactionShard, last_producers: LastProducers) {
+        shard.note(last_producers);
+    }
+
     fn replay_end_transaction_marker(_: &mut TransactionShard, _: i64, _: bool) {}
 
     fn encode(record: &TransactionRecord) -> Result<(Bytes, Option<Bytes>), TooLong> {
@@ -147,15 +152,21 @@ impl Machine for Transactions {
         let producer_ids = Reserved { ids: &driver.machine.producer_ids, used_up: Cell::new(false) };
         let mut turn = TransactionTurn::new(now, partition.leader_epoch(), driver.version(), &producer_ids);
         let value = work(&mut turn);
-        let TransactionTurn { records, markers, .. } = turn;
+        let TransactionTurn { records, last_producers, markers, .. } = turn;
         if !markers.is_empty() {
             fail_point::reached(fail_point::BEFORE_PREPARE);
         }
         if producer_ids.used_up.get() {
             driver.reserve_producer_ids();
         }
-        let left =
-            Left { records, transaction: None, replies: Vec::new(), all_in_records: false, effects: markers };
+        let left = Left {
+            records,
+            transaction: None,
+            replies: Vec::new(),
+            notes: last_producers,
+            all_in_records: true,
+            effects: markers,
+        };
         (value, left)
     }
 

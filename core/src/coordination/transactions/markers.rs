@@ -36,9 +36,25 @@ use crate::partitions::partition::{AppendError, CommitState, EndTransaction, Par
 
 /// Transactions whose markers are written at once. Those that wait to be tried again are not among them.
 pub(super) const WRITING_AT_ONCE: usize = 1_000;
-/// The wait before a partition is tried again, at first and at the most.
+/// The wait before something is tried again, at first and at the most.
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
+
+/// Waits that double.
+struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff(FIRST_BACKOFF)
+    }
+}
+
+impl Backoff {
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(LAST_BACKOFF);
+    }
+}
 
 /// A transaction whose end was decided.
 pub(super) struct Ending {
@@ -118,12 +134,16 @@ impl TransactionCoordinator {
         }
         fail_point::reached(fail_point::BEFORE_COMPLETE);
         let id = &markers.transactional_id;
-        let completed = self.turn_in(&shards, index, |shard, turn| {
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.turn_in(&shards, index, |shard, turn| {
             shard.markers_written(turn, id, end.producer_id, end.producer_epoch)
-        });
-        if let Err(error) = completed {
-            // The shard is gone, or read again: then it leaves the markers again.
-            tracing::debug!(transactional_id = %id, %error, "the end of a transaction found its shard gone");
+        }) {
+            tracing::debug!(transactional_id = %id, %error, "the end of a transaction is not noted");
+            backoff.wait().await;
+            // The log did not take it. A shard that is gone, or read again, leaves the markers again.
+            if !self.is_decided(&shards, index, &markers) {
+                return;
+            }
         }
     }
 
@@ -154,7 +174,7 @@ impl TransactionCoordinator {
         let mut missing: Vec<(&StrBytes, i32)> = partitions
             .flat_map(|(topic, partitions)| partitions.iter().map(move |partition| (topic, *partition)))
             .collect();
-        let mut backoff = FIRST_BACKOFF;
+        let mut backoff = Backoff::default();
         loop {
             let Ok(writing) = self.machine.writing.acquire().await else { return false };
             let (mut written, mut again) = (Vec::new(), Vec::new());
@@ -189,8 +209,7 @@ impl TransactionCoordinator {
             }
             missing = again;
             drop(writing);
-            tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(LAST_BACKOFF);
+            backoff.wait().await;
         }
     }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fluxmq_protocol::messages::{EndTxnRequest, InitProducerIdRequest};
+use fluxmq_protocol::messages::{EndTxnRequest, InitProducerIdRequest, ProducerId};
+use fluxmq_protocol::transaction_records::TransactionRecord;
 use fluxmq_storage::batch::{BatchBuilder, ControlMarker, end_transaction_marker};
 use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext};
 
@@ -381,5 +382,38 @@ fn markers_that_are_left_twice_end_one_transaction() {
     };
     fixture.runtime.block_on(wait);
     assert_eq!((fixture.partition("t", 0).log_end().offset, fixture.state("id")), (2, "Ongoing".to_owned()));
+    fixture.close();
+}
+
+#[test]
+fn a_turn_that_the_log_does_not_take_leaves_the_shard_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::made(dir.path());
+    let producer = fixture.init("id").unwrap();
+    let recovery = InitProducerIdRequest::default()
+        .with_transactional_id(Some(TransactionalId(text("id"))))
+        .with_transaction_timeout_ms(TIMEOUT_MS)
+        .with_producer_id(ProducerId(producer.0))
+        .with_producer_epoch(producer.1);
+    let recover = |with: &TransactionRecord, count| {
+        let answered = fixture.transactions.turn("id", |shard, turn| {
+            let answer = shard.init_producer_id(turn, 4, &recovery);
+            turn.records.extend(std::iter::repeat_n(with.clone(), count));
+            answer
+        });
+        answered.map(|answered| (answered.value.producer_id.0, answered.value.producer_epoch))
+    };
+    // Longer than a text can be.
+    let long = TransactionRecord { transactional_id: StrBytes::from_string("x".repeat(40_000)), value: None };
+    for _ in 0..3 {
+        assert_eq!(recover(&long, 1), Err(ErrorCode::UnknownServerError));
+        let asked = fixture.transactions.turn("id", |shard, _| shard.transaction(&text("id")).cloned());
+        let epoch = asked.expect("it is not read again").value.unwrap().producer_epoch;
+        assert_eq!(epoch, producer.1);
+    }
+    // The second time it is the same producer, which has not got the answer.
+    for _ in 0..2 {
+        assert_eq!(recover(&long, 0), Ok((producer.0, producer.1 + 1)));
+    }
     fixture.close();
 }

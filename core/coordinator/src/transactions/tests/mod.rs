@@ -91,13 +91,14 @@ impl Driver {
     ) -> T {
         let mut turn = TransactionTurn::new(self.now, COORDINATOR_EPOCH, self.version, &self.ids);
         let result = transition(&mut self.shard, &mut turn);
-        let TransactionTurn { records, markers, .. } = turn;
+        let TransactionTurn { records, last_producers, markers, .. } = turn;
         for record in records {
             let encoded = record.encode().expect("no text is too long");
             assert_eq!(decoded(&encoded), record, "what is written says all that is replayed");
             self.shard.replay(self.now, record);
             self.log.push(encoded);
         }
+        self.shard.note(last_producers);
         self.markers.extend(markers);
         result
     }

@@ -100,6 +100,22 @@ fn an_abort_that_takes_a_producer_id_waits_for_one() {
 }
 
 #[test]
+fn an_abort_that_the_log_does_not_take_is_tried_at_the_next_look() {
+    let mut driver = Driver::at(TransactionVersion::V2);
+    driver.in_state("a", 3, Ongoing);
+    let due_ms = driver.shard.next_deadline().unwrap();
+    driver.now.monotonic_ms = due_ms;
+    let mut turn = TransactionTurn::new(driver.now, COORDINATOR_EPOCH, driver.version, &driver.ids);
+    while driver.shard.fire_next(&mut turn) {}
+    assert!(!turn.records.is_empty());
+    drop(turn);
+    assert_eq!(driver.epoch_and_state("a"), (3, Ongoing));
+    assert!(driver.shard.next_deadline().unwrap() > due_ms);
+    driver.advance(10_000);
+    assert_eq!(driver.epoch_and_state("a"), (4, PrepareAbort));
+}
+
+#[test]
 fn a_transaction_without_a_timeout_stays() {
     let mut driver = Driver::at(TransactionVersion::V2);
     let producer = driver.producer_at("a", 3);
