@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
@@ -57,24 +57,29 @@ def settled(bootstrap: str, topic: str, partitions: int = 1) -> None:
         eventually("the markers", lambda p=partition: end(bootstrap, topic, p) == end(bootstrap, topic, p, UNCOMMITTED))
 
 
-def read(bootstrap: str, topic: str, partition: int = 0, *, isolation: str = COMMITTED, timeout_s: float = 60) -> list[tuple[int, bytes]]:
-    """Every record up to where the partition ends for readers of this kind: [(offset, value)]."""
+def messages(bootstrap: str, topic: str, partition: int = 0, *, isolation: str = COMMITTED, timeout_s: float = 60) -> list[Message]:
+    """Every record up to where the partition ends for readers of this kind."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False, "auto.offset.reset": "error",
                          "isolation.level": isolation, "enable.partition.eof": True, "fetch.wait.max.ms": 50, **QUIET})
     try:
         consumer.assign([TopicPartition(topic, partition, 0)])
-        records, deadline = [], time.monotonic() + timeout_s
+        found, deadline = [], time.monotonic() + timeout_s
         while True:
             for message in consumer.consume(10_000, timeout=0.2):
                 if message.error() is None:
-                    records.append((message.offset(), message.value()))
+                    found.append(message)
                 elif message.error().code() == KafkaError._PARTITION_EOF:
-                    return records
+                    return found
                 elif not message.error().retriable():
                     raise KafkaException(message.error())
-            assert time.monotonic() < deadline, f"no end after {timeout_s} s and {len(records)} records"
+            assert time.monotonic() < deadline, f"no end after {timeout_s} s and {len(found)} records"
     finally:
         consumer.close()
+
+
+def read(bootstrap: str, topic: str, partition: int = 0, *, isolation: str = COMMITTED) -> list[tuple[int, bytes]]:
+    """The same, each as its offset and value."""
+    return [(message.offset(), message.value()) for message in messages(bootstrap, topic, partition, isolation=isolation)]
 
 
 def values(bootstrap: str, topic: str, partition: int = 0, isolation: str = COMMITTED) -> list[bytes]:
