@@ -25,19 +25,30 @@ fi
 for target in "${targets[@]}"; do
     cargo fuzz build "${options[@]}" "$target"
 done
-for target in "${targets[@]}"; do
+
+fuzz_one() { # target
+    local target=$1 limit=("-max_total_time=$seconds") log=fuzz/target/$1.log
     mkdir -p "fuzz/corpus/$target" "fuzz/target/corpus/$target"
+    [ "$seconds" -ne 0 ] || limit=(-runs=0)
     echo "== $target: $(ls "fuzz/corpus/$target" | wc -l) kept inputs, $seconds s"
-    if [ "$seconds" -eq 0 ]; then
-        limit=(-runs=0)
-    else
-        limit=("-max_total_time=$seconds")
-    fi
-    log=fuzz/target/$target.log
     if ! cargo fuzz run "${options[@]}" "$target" "fuzz/target/corpus/$target" "fuzz/corpus/$target" -- \
         "${limit[@]}" -timeout=10 -rss_limit_mb=1024 -max_len=4096 -print_final_stats=1 >"$log" 2>&1; then
+        echo "FAILED $target"
         grep -v '^#' "$log" | tail -60
-        exit 1
+        return 1
     fi
-    grep -E '^stat::(number_of_executed|peak_rss)' "$log" || tail -1 "$log"
+    echo "$target: $(grep -E '^stat::(number_of_executed|peak_rss)' "$log" | tr -s ' ' | paste -sd ' ' || tail -1 "$log")"
+}
+
+# One on each core.
+failed=0
+for target in "${targets[@]}"; do
+    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
+        wait -n || failed=1
+    done
+    fuzz_one "$target" &
 done
+for job in $(jobs -p); do
+    wait "$job" || failed=1
+done
+exit $failed

@@ -106,10 +106,11 @@ clients() {
 fuzz() {
     scripts/fuzz.sh 60 2>&1 | tee "$OUT/fuzz.txt"
     local status=${PIPESTATUS[0]}
-    # A target is a test; the one that fails is the last to begin.
-    local begun
+    # A target is a test.
+    local begun failed
     begun=$(grep -c '^== ' "$OUT/fuzz.txt")
-    count Fuzz $((begun - (status != 0))) $((status != 0)) 0
+    failed=$(grep -c '^FAILED ' "$OUT/fuzz.txt")
+    count Fuzz $((begun - failed)) "$failed" 0
     return "$status"
 }
 
