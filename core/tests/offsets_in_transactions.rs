@@ -5,10 +5,11 @@
 
 mod common;
 
-use common::broker::start;
+use common::broker::{TestBroker, start};
 use common::offset_apis::{commit, fetch, fetched, text};
 use common::offsets_in_transactions::{FIRST_VERSION_THAT_ADDS, TxnProducer, errors, stable, stable_at_last};
 use common::raw::RawClient;
+use fluxmq::config::FlushPolicy;
 use fluxmq::server::BrokerHandle;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::{
@@ -200,4 +201,26 @@ fn an_open_transaction_is_open_after_a_stop() {
         drop(client);
         broker.shutdown().unwrap();
     }
+}
+
+/// The marker of the last transaction may come at any moment while the next one begins.
+#[test]
+fn a_commit_that_begins_a_transaction_while_the_last_one_ends_is_taken() {
+    let broker = TestBroker::with(|config| config.log_flush_policy = FlushPolicy::Never);
+    let broker = &broker.handle;
+    connect(broker);
+    std::thread::scope(|threads| {
+        for number in 0..8 {
+            threads.spawn(move || {
+                let mut client = RawClient::connect(broker.addr());
+                let id = format!("id-{number}");
+                let mut producer = TxnProducer::init(&mut client, &id, FIRST_VERSION_THAT_ADDS);
+                for offset in 0..300 {
+                    let request = producer.commit(&id, "t", 0, offset);
+                    assert_eq!(producer.send(&mut client, &request), [0], "offset {offset} of {id}");
+                    producer.end(&mut client, true);
+                }
+            });
+        }
+    });
 }

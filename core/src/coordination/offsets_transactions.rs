@@ -38,6 +38,19 @@ impl GroupCoordinator {
             .map_err(|error| ErrorCode::from(&AppendError::Log(error.into())))
     }
 
+    /// Whether a guard is still good in the log of a group's shard. That there is none, since the transaction is open there,
+    /// is good too.
+    pub fn is_verifying(
+        self: &Arc<Self>,
+        group_id: &str,
+        producer_id: i64,
+        guard: VerificationGuard,
+    ) -> bool {
+        let Ok(shards) = self.current() else { return false };
+        let Some(slot) = shards.slot(shards.of_id(group_id)) else { return false };
+        guard.is_none() || slot.partition.log().is_verifying(producer_id, guard)
+    }
+
     /// Appends the marker that ends a producer's transaction to the log of shard number `index`, and has the shard do
     /// what it says. One that is in the log already counts as appended, with the wait for it.
     ///

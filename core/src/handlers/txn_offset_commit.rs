@@ -64,8 +64,18 @@ struct Commit {
 }
 
 impl Commit {
-    /// Sees to it that the transaction reaches the group's partition of `__consumer_offsets`.
+    /// Sees to it that the transaction reaches the group's partition of `__consumer_offsets`. Once more if the marker of
+    /// the producer's last transaction came after the guard was taken: when the coordinator agrees no other can come.
     fn admit(&self) -> Result<Answered<VerificationGuard>, ErrorCode> {
+        let admitted = self.admit_once()?;
+        let groups = &self.context.broker().groups;
+        match groups.is_verifying(&self.request.group_id, self.request.producer_id.0, admitted.value) {
+            true => Ok(admitted),
+            false => self.admit_once(),
+        }
+    }
+
+    fn admit_once(&self) -> Result<Answered<VerificationGuard>, ErrorCode> {
         let (broker, version, request) = (self.context.broker(), self.context.api_version, &self.request);
         if request.group_id.is_empty() {
             return Err(ErrorCode::InvalidGroupId);

@@ -155,6 +155,12 @@ impl Log {
         )
     }
 
+    /// Whether a batch of the producer may still be appended with `guard`. Not once a marker came: the one that ends the
+    /// transaction, or the one before, which may have been on its way when the guard was given.
+    pub fn is_verifying(&self, producer_id: i64, guard: VerificationGuard) -> bool {
+        self.inner.writer.lock().producers.is_verifying(producer_id, guard)
+    }
+
     fn collect_aborted(
         &self,
         from_offset: i64,

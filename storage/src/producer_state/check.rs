@@ -241,14 +241,17 @@ impl ProducerStates {
         Ok(verifications.start(producer_id, base_sequence, producer_epoch, supports_epoch_bump, now_ms))
     }
 
+    /// Whether `guard` is still the one of the producer's verification.
+    pub fn is_verifying(&self, producer_id: i64, guard: VerificationGuard) -> bool {
+        self.verifications.get(producer_id).is_some_and(|verification| verification.guard == guard)
+    }
+
     fn check_verified(&self, batch: &BatchHeader, guard: VerificationGuard) -> Result<(), SequenceError> {
         let producer_id = batch.producer_id;
-        if guard == VerificationGuard::UNCHECKED {
-            return Ok(());
-        }
-        match self.verifications.get(producer_id) {
-            Some(verification) if verification.guard == guard => Ok(()),
-            _ => Err(SequenceError::NotInTransaction { producer_id }),
+        if guard == VerificationGuard::UNCHECKED || self.is_verifying(producer_id, guard) {
+            Ok(())
+        } else {
+            Err(SequenceError::NotInTransaction { producer_id })
         }
     }
 

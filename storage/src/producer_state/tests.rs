@@ -241,8 +241,10 @@ fn a_transaction_begins_with_a_verified_batch_only() {
 fn what_was_verified_before_a_marker_counts_no_more() {
     let mut states = ProducerStates::default();
     let guard = states.maybe_start_verification(1, 0, 0, false, 0).unwrap();
+    assert!(states.is_verifying(1, guard) && !states.is_verifying(2, guard));
     let abort = ControlMarker { is_commit: false, coordinator_epoch: 3 };
     assert_eq!(states.update(&marker(1, 0, abort, 5), Some(abort)), None, "there was nothing to end");
+    assert!(!states.is_verifying(1, guard));
     let late = states.check(&transactional(1, 0, 0, 6), None, AppendOrigin::Client, verified(guard));
     assert_eq!(late, Err(SequenceError::NotInTransaction { producer_id: 1 }));
     let again = states.maybe_start_verification(1, 0, 0, false, 0).unwrap();

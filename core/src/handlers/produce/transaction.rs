@@ -104,9 +104,24 @@ impl Transaction {
         self.version >= ADDING_VERSION
     }
 
-    /// Asks the coordinator about the partitions where the transaction isn't open yet. It is asked for nothing where
-    /// there are none.
+    /// Asks the coordinator about the partitions where the transaction isn't open yet.
+    ///
+    /// Where it adds them, the last transaction's marker may come between the guard and the question, and take the guard
+    /// away. Before the coordinator agrees that transaction is complete, so when it is asked again no other can come.
     fn ask(
+        &self,
+        context: &RequestContext,
+        appends: &mut [Append],
+    ) -> Result<Answered<Vec<ErrorCode>>, ErrorCode> {
+        let answered = self.ask_once(context, appends);
+        match self.adds() && is_overtaken(appends) {
+            true => self.ask_once(context, appends),
+            false => answered,
+        }
+    }
+
+    /// Asks for nothing where there are no such partitions.
+    fn ask_once(
         &self,
         context: &RequestContext,
         appends: &mut [Append],
@@ -155,6 +170,14 @@ impl Transaction {
         let mut batches = appends.iter().filter_map(|append| append.transaction.as_ref());
         self.adds() && batches.any(|batch| batch.code == ErrorCode::ConcurrentTransactions)
     }
+}
+
+/// Whether a marker has taken away the guard of one of the batches.
+fn is_overtaken(appends: &[Append]) -> bool {
+    let overtaken = |append: &Append, batch: &InTransaction| {
+        batch.asked && !append.partition.log().is_verifying(batch.producer_id, batch.guard)
+    };
+    appends.iter().any(|append| append.transaction.as_ref().is_some_and(|batch| overtaken(append, batch)))
 }
 
 /// Notes what the coordinator said of each partition that it was asked about, or of all.
