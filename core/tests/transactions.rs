@@ -5,18 +5,21 @@
 
 mod common;
 
-use common::broker::start;
+use common::broker::{TestBroker, start};
 use common::offset_apis::text;
 use common::raw::RawClient;
 use common::transaction_apis::{
-    add, describe, end, find_coordinator, init, set_level, try_init, wait_for_state,
+    Producer, add, describe, end, find_coordinator, init, set_level, try_init, wait_for_state,
 };
+use fluxmq::config::FlushPolicy;
 use fluxmq::server::BrokerHandle;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
+use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use fluxmq_protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, FindCoordinatorRequest, MetadataRequest, TopicName,
+    ApiVersionsRequest, CreateTopicsRequest, FindCoordinatorRequest, MetadataRequest, ProduceRequest,
+    TopicName, TransactionalId,
 };
-use fluxmq_storage::batch::BatchHeader;
+use fluxmq_storage::batch::{BatchBuilder, BatchHeader};
 
 const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 const INVALID_TIMEOUT: i16 = 50;
@@ -158,4 +161,50 @@ fn the_topic_is_made_when_a_coordinator_is_looked_for() {
     assert_eq!(made, [("__transaction_state", 50, true)]);
     assert_eq!(try_init(&mut client, 4, "id", 1_000).error_code, 0);
     broker.shutdown().unwrap();
+}
+
+/// Writes a record in a transaction, whose first batch adds the partition, and commits it.
+fn transact(client: &mut RawClient, producer: &mut Producer) {
+    let batch = BatchBuilder::new()
+        .producer(producer.id, producer.epoch, 0)
+        .transactional()
+        .record(0, None, Some(b"value"))
+        .build();
+    let partition = PartitionProduceData::default().with_records(Some(batch.bytes().clone()));
+    let data =
+        TopicProduceData::default().with_name(TopicName(text("t"))).with_partition_data(vec![partition]);
+    let request = ProduceRequest::default()
+        .with_transactional_id(Some(TransactionalId(text(&producer.transactional_id))))
+        .with_acks(-1)
+        .with_timeout_ms(30_000)
+        .with_topic_data(vec![data]);
+    let answer = client.call(12, &request);
+    assert_eq!(answer.responses[0].partition_responses[0].error_code, 0, "of {producer:?}");
+    let ended = end(client, 5, producer, true);
+    assert_eq!((ended.error_code, ended.producer_id.0), (0, producer.id));
+    producer.epoch = ended.producer_epoch;
+}
+
+/// The markers of the last transaction may come at any moment while the next one begins.
+#[test]
+fn a_transaction_begins_as_soon_as_the_last_one_is_complete() {
+    for policy in [FlushPolicy::Never, FlushPolicy::Acks] {
+        let broker = TestBroker::with(|config| {
+            config.log_flush_policy = policy;
+            // Who waits as long as this isn't answered in time.
+            config.add_partitions_to_txn_retry_backoff_ms = 60_000;
+            config.add_partitions_to_txn_retry_backoff_max_ms = 60_000;
+        });
+        let broker = &broker.handle;
+        connect(broker);
+        std::thread::scope(|threads| {
+            for number in 0..8 {
+                threads.spawn(move || {
+                    let mut client = connect(broker);
+                    let mut producer = init(&mut client, &format!("id-{number}"));
+                    (0..150).for_each(|_| transact(&mut client, &mut producer));
+                });
+            }
+        });
+    }
 }

@@ -4,6 +4,7 @@
 //! What it shares with the groups is in [`super`]: a request is a turn of its transactional id's shard. A turn that
 //! decides a transaction's end leaves markers, which `markers` writes once the decision is durable.
 
+mod ended;
 mod machine;
 mod markers;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use fluxmq_protocol::messages::add_partitions_to_txn_request::{
 };
 use fluxmq_protocol::messages::{ProducerId, TopicName, TransactionalId};
 use fluxmq_protocol::{ErrorCode, StrBytes};
+use tokio::sync::futures::Notified;
 
 pub use self::machine::Transactions;
 use super::config::CoordinationConfig;
@@ -81,6 +83,12 @@ impl TransactionCoordinator {
     /// The cluster's level of `transaction.version`.
     pub(super) fn version(&self) -> TransactionVersion {
         TransactionVersion::from_level(self.metadata.features().level(Feature::Transaction))
+    }
+
+    /// Ends once a transaction of the id that is being ended may be complete. Where it is not ended here, or is written
+    /// for slowly, whoever waits has to have a bound.
+    pub fn when_ended(&self, transactional_id: &str) -> Notified<'_> {
+        self.machine.end_waiters.wait(transactional_id)
     }
 
     /// Verifies that partitions belong to a transaction, or adds them. Gives a code for each partition, in their order;

@@ -11,6 +11,7 @@ use fluxmq_protocol::transaction_records::{TransactionRecord, TransactionRecordE
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::ended::EndWaiters;
 use super::markers::{Ending, WRITING_AT_ONCE};
 use super::{TRANSACTIONS_TOPIC, TransactionCoordinator};
 use crate::config::BrokerConfig;
@@ -32,6 +33,7 @@ pub struct Transactions {
     /// Transactions whose end was decided: no more than there are transactional ids, but for those of shards that are
     /// read again.
     ending: mpsc::UnboundedSender<Ending>,
+    pub(super) end_waiters: EndWaiters,
     /// Taken while a transaction's markers are written.
     pub(super) writing: Semaphore,
     /// Until the task runs that takes them.
@@ -50,6 +52,7 @@ impl Transactions {
             groups,
             producer_ids,
             ending,
+            end_waiters: EndWaiters::default(),
             writing: Semaphore::new(WRITING_AT_ONCE),
             to_end: Mutex::new(Some(to_end)),
         }

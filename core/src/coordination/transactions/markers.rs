@@ -93,7 +93,10 @@ impl TransactionCoordinator {
         loop {
             let next = tokio::select! {
                 Some(next) = to_end.recv() => under_way.begin(next),
-                Some(Ok(ended)) = tasks.join_next(), if !tasks.is_empty() => under_way.ended(&ended),
+                Some(Ok(ended)) = tasks.join_next(), if !tasks.is_empty() => {
+                    self.machine.end_waiters.ended(&ended.1);
+                    under_way.ended(&ended)
+                }
                 else => return,
             };
             let Some(ending) = next else { continue };

@@ -222,13 +222,16 @@ impl Exchange {
         let config = &self.context.broker().config;
         let backoff_ms = config.add_partitions_to_txn_retry_backoff_ms;
         let give_up_at = Instant::now() + millis(config.add_partitions_to_txn_retry_backoff_max_ms);
-        loop {
+        note(&answer, &mut appends);
+        while transaction.is_in_the_way(&appends) {
+            // Begun before the coordinator is asked, or the end could lie in between.
+            let ended = self.context.broker().transactions.when_ended(&transaction.transactional_id);
+            answer = durable(transaction.ask(&self.context, &mut appends)).await;
             note(&answer, &mut appends);
             if Instant::now() >= give_up_at || !transaction.is_in_the_way(&appends) {
                 break;
             }
-            tokio::time::sleep(millis(backoff_ms)).await;
-            answer = durable(transaction.ask(&self.context, &mut appends)).await;
+            let _ = tokio::time::timeout(millis(backoff_ms), ended).await;
         }
         let appends = self.refuse_unverified(&transaction, appends);
         let appends = self.open(appends).await;
