@@ -8,6 +8,7 @@ import time
 import pytest
 from confluent_kafka import Producer
 
+from harness import transactions
 from harness.broker import Broker
 from harness.ledger import read_partition
 
@@ -30,18 +31,43 @@ def traced(tmp_path, data_dir):
         yield broker, trace
 
 
-def test_large_fetches_go_by_sendfile(traced, topic):
-    broker, trace = traced
-    producer = Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 50, "batch.size": 1_000_000, "message.max.bytes": 1_100_000})
-    for _ in range(40):
-        producer.produce(topic, b"x" * 100_000, partition=0)
-    assert producer.flush(30) == 0
-    lines = trace("sendfile,read,pread64,preadv,preadv2,splice,mmap", lambda: read_partition(broker.bootstrap, topic, 0))
+FETCH_CALLS = "sendfile,read,pread64,preadv,preadv2,splice,mmap"
+LARGE = {"linger.ms": 50, "batch.size": 1_000_000, "message.max.bytes": 1_100_000}
+
+
+def fetched(lines: list[str]) -> tuple[int, int]:
+    """Bytes that went by sendfile, and bytes that were read from segments."""
     sent = sum(int(m[1]) for line in lines if "sendfile" in line and (m := re.search(r"\) += (\d+)", line)))
     read = sum(int(m[1]) for line in lines if re.search(r"p?read\w*\(\d+<[^>]*\.log>", line) and (m := re.search(r"\) += (\d+)", line)))
     print(f"sendfile {sent} bytes, read from segments {read} bytes")
+    return sent, read
+
+
+def test_large_fetches_go_by_sendfile(traced, topic):
+    broker, trace = traced
+    producer = Producer({"bootstrap.servers": broker.bootstrap, **LARGE})
+    for _ in range(40):
+        producer.produce(topic, b"x" * 100_000, partition=0)
+    assert producer.flush(30) == 0
+    sent, read = fetched(trace(FETCH_CALLS, lambda: read_partition(broker.bootstrap, topic, 0)))
     assert sent >= 4_000_000
     assert read < 100_000
+
+
+def test_committed_reads_of_transactions_go_by_sendfile_as_others_do(traced, topic):
+    broker, trace = traced
+    producer = transactions.ready(broker.bootstrap, topic, **LARGE)
+    for number in range(8):
+        transactions.transaction(producer, number % 4 != 3, topic, [b"x" * 100_000] * 10)
+    transactions.settled(broker.bootstrap, topic)
+    for isolation, records in [(transactions.UNCOMMITTED, 80), (transactions.COMMITTED, 60)]:
+        found = []
+        lines = trace(FETCH_CALLS, lambda: found.extend(transactions.read(broker.bootstrap, topic, isolation=isolation)))
+        assert len(found) == records
+        sent, read = fetched(lines)
+        # Aborted records are sent too: the consumer leaves them out.
+        assert sent >= 7_900_000, isolation
+        assert read < 100_000, isolation
 
 
 def test_the_segment_is_synced_before_the_answer(traced, topic):
