@@ -4,14 +4,17 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use fluxmq_benches::figures::{Figures, Options};
+use fluxmq_benches::wire::{
+    COORDINATOR_NOT_THERE, Connections, CoordinatorOf, PATIENCE, frame, response, set_up, text,
+};
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use fluxmq_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use fluxmq_protocol::messages::{HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, SyncGroupRequest};
 use uuid::Uuid;
 
-use crate::wire::{COORDINATOR_NOT_THERE, Connections, PATIENCE, frame, group, response, set_up, text};
-use crate::{Figures, Options};
+use crate::{group, heartbeat};
 
 const REBALANCE_IN_PROGRESS: i16 = 27;
 const MEMBER_ID_REQUIRED: i16 = 79;
@@ -52,7 +55,7 @@ struct Group<'a> {
 pub(crate) fn run(options: &Options, figures: &mut Figures) {
     let (members, partitions) = (options.get("members", 1000), options.get("partitions", 1000));
     let topic = format!("members-{partitions}");
-    set_up(&options.bootstrap(), &topic, partitions);
+    set_up(&options.bootstrap(), &topic, partitions, CoordinatorOf::Groups);
     let new_member = || Member {
         id: StrBytes::default(),
         generation: -1,
@@ -81,7 +84,7 @@ pub(crate) fn run(options: &Options, figures: &mut Figures) {
     }
     // Stable now: what members cost that only say that they are there.
     let (cpu_s, started) = (broker.cpu_s(), Instant::now());
-    let end = started + 5 * options.heartbeat();
+    let end = started + 5 * heartbeat(options);
     while Instant::now() < end {
         group.step();
     }
@@ -102,7 +105,7 @@ impl Group<'_> {
 
     fn step(&mut self) {
         let now = Instant::now();
-        let mut next = now + self.options.heartbeat();
+        let mut next = now + heartbeat(self.options);
         for at in 0..self.members.len() {
             if self.members[at].waiting == Waiting::Idle {
                 if self.members[at].next_heartbeat <= now {
@@ -138,7 +141,7 @@ impl Group<'_> {
         match error {
             0 => {
                 self.members[at].waiting = Waiting::Idle;
-                self.members[at].next_heartbeat = Instant::now() + self.options.heartbeat();
+                self.members[at].next_heartbeat = Instant::now() + heartbeat(self.options);
             }
             REBALANCE_IN_PROGRESS => self.join(at),
             other => panic!("member {at}: error {other}"),

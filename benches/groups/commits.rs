@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use fluxmq_benches::figures::{Figures, Options, Stretch};
+use fluxmq_benches::wire::{Connections, CoordinatorOf, PATIENCE, frame, response, set_up};
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use fluxmq_protocol::messages::{GroupId, OffsetCommitRequest, TopicName};
 
-use crate::load;
-use crate::wire::{Connections, PATIENCE, frame, group, response, set_up};
-use crate::{Figures, Options};
+use crate::{group, groups, load};
 
 /// The topic that is committed for.
 pub(crate) const TOPIC: &str = "committed";
@@ -42,15 +42,15 @@ struct Group {
 impl Committer {
     /// Connects, and waits until the coordinator knows all of the groups.
     pub(crate) fn new(options: &Options) -> Committer {
-        set_up(&options.bootstrap(), TOPIC, 1);
+        set_up(&options.bootstrap(), TOPIC, 1, CoordinatorOf::Groups);
         load::until_loaded(options, |_, _| ());
         let connections = Connections::open(&options.bootstrap(), options.get("connections", 64));
-        let under_way = (0..connections.len()).map(|_| VecDeque::new()).collect();
+        let under_way = (0..connections.count()).map(|_| VecDeque::new()).collect();
         let groups =
-            (0..options.groups()).map(|number| Group { id: group_id(options, number), next_offset: 0 });
+            (0..groups(options)).map(|number| Group { id: group_id(options, number), next_offset: 0 });
         Committer {
             groups: groups.collect(),
-            next: vec![0; connections.len()],
+            next: vec![0; connections.count()],
             connections,
             under_way,
             latencies: Vec::new(),
@@ -72,15 +72,15 @@ impl Committer {
             .with_generation_id_or_member_epoch(-1)
             .with_topics(vec![topic]);
         group.next_offset += 1;
-        let at = number % self.connections.len();
+        let at = number % self.connections.count();
         self.connections.send(at, &frame(8, &request));
         self.under_way[at].push_back(counts_from);
     }
 
     /// Sends the next commit of a connection, for its groups in turn.
     fn send_next(&mut self, at: usize) {
-        let groups = (self.groups.len() - at).div_ceil(self.connections.len());
-        let number = at + self.next[at] % groups * self.connections.len();
+        let groups = (self.groups.len() - at).div_ceil(self.connections.count());
+        let number = at + self.next[at] % groups * self.connections.count();
         self.next[at] += 1;
         self.send(number, Instant::now());
     }
@@ -116,7 +116,7 @@ impl Committer {
     /// Commits with `depth` under way on each connection, while `go_on` says so of a connection and how many it sent.
     fn closed(&mut self, depth: usize, mut go_on: impl FnMut(usize, usize) -> bool) {
         for _ in 0..depth {
-            for at in 0..self.connections.len() {
+            for at in 0..self.connections.count() {
                 if go_on(at, self.next[at]) {
                     self.send_next(at);
                 }
@@ -138,7 +138,7 @@ impl Committer {
 
     /// Every group commits so many times.
     pub(crate) fn rounds(&mut self, rounds: usize, depth: usize) {
-        let (groups, connections) = (self.groups.len(), self.connections.len());
+        let (groups, connections) = (self.groups.len(), self.connections.count());
         let wanted = |at: usize| (groups - at).div_ceil(connections) * rounds;
         let before = self.next.clone();
         self.closed(depth, |at, sent| sent - before[at] < wanted(at));
@@ -151,20 +151,7 @@ fn first_commits(committer: &mut Committer, options: &Options, figures: &mut Fig
     let before = broker.rss_kb();
     committer.rounds(1, 4);
     std::thread::sleep(Duration::from_millis(500));
-    let after = broker.rss_kb();
-    figures.add("rss_before_kb", before);
-    figures.add("rss_kb", after);
-    figures.add("bytes_per_group", after.saturating_sub(before) * 1024 / committer.groups.len() as u64);
-}
-
-fn latencies(committer: &mut Committer, figures: &mut Figures) {
-    committer.latencies.sort_unstable();
-    let all = &committer.latencies;
-    for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {
-        let at = ((all.len() as f64 * share) as usize).min(all.len().saturating_sub(1));
-        let latency = all.get(at).copied().unwrap_or_default();
-        figures.add_decimals(&format!("{name}_ms"), latency.as_secs_f64() * 1000.0);
-    }
+    figures.add_memory("group", committer.groups.len(), before, broker);
 }
 
 /// A commit counts from the moment it was due, sent then or not.
@@ -172,7 +159,7 @@ pub(crate) fn at_a_rate(options: &Options, figures: &mut Figures) {
     let mut committer = Committer::new(options);
     let (rate, seconds): (f64, f64) = (options.get("rate", 10_000.0), options.get("seconds", 20.0));
     first_commits(&mut committer, options, figures);
-    committer.closed_for(1, Duration::from_secs_f64(options.get("warmup", 3.0)));
+    committer.closed_for(1, options.seconds("warmup", 3.0));
     committer.latencies.clear();
     let (broker, started) = (options.broker(), Instant::now());
     let (cpu_s, before) = (broker.cpu_s(), committer.answered);
@@ -193,23 +180,18 @@ pub(crate) fn at_a_rate(options: &Options, figures: &mut Figures) {
     figures.add_decimals("commits_per_s", answered as f64 / elapsed);
     figures.add_decimals("cpu_s", cpu_s);
     figures.add_decimals("cpu_us_per_commit", cpu_s * 1e6 / (committer.answered - before) as f64);
-    latencies(&mut committer, figures);
+    figures.add_latencies("", &mut committer.latencies);
 }
 
 /// Each connection commits again once it was answered.
 pub(crate) fn closed_loop(options: &Options, figures: &mut Figures) {
     let mut committer = Committer::new(options);
     let depth = options.get("depth", 1);
-    committer.closed_for(depth, Duration::from_secs_f64(options.get("warmup", 3.0)));
+    committer.closed_for(depth, options.seconds("warmup", 3.0));
     committer.latencies.clear();
-    let (broker, started, before) = (options.broker(), Instant::now(), committer.answered);
-    let cpu_s = broker.cpu_s();
-    committer.closed_for(depth, Duration::from_secs_f64(options.get("seconds", 10.0)));
-    let (elapsed, answered) = (started.elapsed().as_secs_f64(), committer.answered - before);
-    let cpu_s = broker.cpu_s() - cpu_s;
-    figures.add_decimals("commits_per_s", answered as f64 / elapsed);
-    figures.add_decimals("cpu_s", cpu_s);
-    figures.add_decimals("cpu_us_per_commit", cpu_s * 1e6 / answered as f64);
-    latencies(&mut committer, figures);
-    figures.add("rss_kb", broker.rss_kb());
+    let (stretch, before) = (Stretch::begin(options.broker()), committer.answered);
+    committer.closed_for(depth, options.seconds("seconds", 10.0));
+    stretch.end("commit", committer.answered - before, figures);
+    figures.add_latencies("", &mut committer.latencies);
+    figures.add("rss_kb", options.broker().rss_kb());
 }

@@ -3,13 +3,16 @@
 
 use std::time::Instant;
 
+use fluxmq_benches::figures::{Figures, Options};
+use fluxmq_benches::wire::{
+    COORDINATOR_NOT_THERE, Connections, CoordinatorOf, PATIENCE, frame, response, set_up, text,
+};
 use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use fluxmq_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicName};
 use uuid::Uuid;
 
-use crate::wire::{COORDINATOR_NOT_THERE, Connections, PATIENCE, frame, group, response, set_up, text};
-use crate::{Figures, Options};
+use crate::{group, heartbeat};
 
 struct Member {
     id: StrBytes,
@@ -35,7 +38,7 @@ struct Group<'a> {
 pub(crate) fn run(options: &Options, figures: &mut Figures) {
     let (members, partitions) = (options.get("members", 1000), options.get("partitions", 1000));
     let topic = format!("members-{partitions}");
-    let topic_id = set_up(&options.bootstrap(), &topic, partitions);
+    let topic_id = set_up(&options.bootstrap(), &topic, partitions, CoordinatorOf::Groups);
     let new_member = || Member {
         id: text(&Uuid::new_v4().to_string()),
         epoch: 0,
@@ -65,7 +68,7 @@ pub(crate) fn run(options: &Options, figures: &mut Figures) {
         figures.add(&format!("{what}_heartbeats"), group.heartbeats - before);
     }
     let (cpu_s, started) = (broker.cpu_s(), Instant::now());
-    let end = started + 5 * options.heartbeat();
+    let end = started + 5 * heartbeat(options);
     while Instant::now() < end {
         group.step();
     }
@@ -94,7 +97,7 @@ impl Group<'_> {
 
     fn step(&mut self) {
         let now = Instant::now();
-        let mut next = now + self.options.heartbeat();
+        let mut next = now + heartbeat(self.options);
         for at in 0..self.members.len() {
             let member = &self.members[at];
             if member.joined && !member.in_flight {
@@ -123,7 +126,7 @@ impl Group<'_> {
         let message = answer.error_message.as_deref().unwrap_or_default();
         assert_eq!(answer.error_code, 0, "member {at}: {message}");
         member.epoch = answer.member_epoch;
-        member.next_heartbeat = Instant::now() + self.options.heartbeat();
+        member.next_heartbeat = Instant::now() + heartbeat(self.options);
         let Some(assignment) = answer.assignment else { return };
         member.owned = assignment.topic_partitions.into_iter().flat_map(|topic| topic.partitions).collect();
         self.heartbeat(at, true);

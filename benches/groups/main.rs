@@ -19,85 +19,27 @@ mod classic;
 mod commits;
 mod consumer;
 mod load;
-mod wire;
 
-use std::collections::HashMap;
-use std::fmt::Display;
-use std::str::FromStr;
 use std::time::Duration;
 
-/// What the command line says, each with a default.
-pub(crate) struct Options(HashMap<String, String>);
+use fluxmq_benches::figures::{Figures, Options};
+use fluxmq_protocol::messages::GroupId;
 
-impl Options {
-    fn get<T: FromStr>(&self, key: &str, default: T) -> T {
-        match self.0.get(key).map(|value| value.parse()) {
-            None => default,
-            Some(Ok(value)) => value,
-            Some(Err(_)) => panic!("{key}={} makes no sense", self.0[key]),
-        }
-    }
-
-    fn bootstrap(&self) -> String {
-        self.get("bootstrap", "127.0.0.1:9092".to_owned())
-    }
-
-    fn heartbeat(&self) -> Duration {
-        Duration::from_millis(self.get("heartbeat_ms", 1000))
-    }
-
-    fn groups(&self) -> usize {
-        self.get("groups", 10_000)
-    }
-
-    fn broker(&self) -> BrokerProcess {
-        BrokerProcess(self.get("pid", 0))
-    }
+/// A group's id.
+pub(crate) fn group(value: &str) -> GroupId {
+    GroupId(fluxmq_benches::wire::text(value))
 }
 
-/// The process that is measured; 0 when nobody wants to know.
-#[derive(Clone, Copy)]
-pub(crate) struct BrokerProcess(u32);
-
-impl BrokerProcess {
-    /// CPU time of the process so far, to the system's 10 ms.
-    fn cpu_s(self) -> f64 {
-        if self.0 == 0 {
-            return 0.0;
-        }
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).expect("the broker runs");
-        let fields: Vec<&str> = stat.rsplit(')').next().expect("it has a name").split_whitespace().collect();
-        [11, 12].iter().map(|at| fields[*at].parse::<f64>().expect("ticks")).sum::<f64>() / 100.0
-    }
-
-    fn rss_kb(self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-    }
+fn heartbeat(options: &Options) -> Duration {
+    Duration::from_millis(options.get("heartbeat_ms", 1000))
 }
 
-/// The line of figures that a run ends with.
-#[derive(Default)]
-pub(crate) struct Figures(Vec<String>);
-
-impl Figures {
-    fn add(&mut self, key: &str, value: impl Display) {
-        self.0.push(format!("{key}={value}"));
-    }
-
-    fn add_decimals(&mut self, key: &str, value: f64) {
-        self.add(key, format_args!("{value:.3}"));
-    }
+fn groups(options: &Options) -> usize {
+    options.get("groups", 10_000)
 }
 
 fn main() {
-    let arguments = std::env::args().skip(1);
-    let options = Options(
-        arguments
-            .filter_map(|argument| argument.split_once('=').map(|(key, value)| (key.into(), value.into())))
-            .collect(),
-    );
+    let options = Options::of_command_line();
     let mode: String = options.get("mode", String::new());
     let mut figures = Figures::default();
     figures.add("mode", &mode);
@@ -110,5 +52,5 @@ fn main() {
         "answer" => load::answer(&options, &mut figures),
         _ => panic!("mode=classic, consumer, commits, closed, fill or answer"),
     }
-    println!("{}", figures.0.join(" "));
+    figures.print();
 }

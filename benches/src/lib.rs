@@ -1,7 +1,12 @@
-//! Inputs that the benchmarks share.
+//! Inputs that the benchmarks share, and what the load generators do.
 #![forbid(unsafe_code)]
 
-use fluxmq_storage::batch::{self, BatchBuilder, BatchRules, CheckedBatch, CompressionRule};
+pub mod figures;
+pub mod wire;
+
+use fluxmq_storage::batch::{
+    self, BatchBuilder, BatchHeader, BatchRules, CheckedBatch, CompressionRule, HEADER_SIZE_BYTES,
+};
 use fluxmq_storage::codec::Codec;
 
 /// A broker's clock for rules and records, in milliseconds.
@@ -36,4 +41,13 @@ pub fn batch_of(batch_bytes: usize, value_bytes: usize, codec: Codec) -> Checked
         ..BatchRules::defaults(NOW_MS)
     };
     batch::convert(&batch, &rules).expect("a batch that was built here converts")
+}
+
+/// Changes the header of the batch that `bytes` begin with, and the checksum with it.
+pub fn restamp(bytes: &mut [u8], change: impl FnOnce(&mut BatchHeader)) {
+    let mut header = BatchHeader::parse(bytes).expect("a batch");
+    change(&mut header);
+    let (head, records) = bytes[..header.size_in_bytes()].split_at_mut(HEADER_SIZE_BYTES);
+    header.crc = header.compute_crc(records);
+    head.copy_from_slice(&header.to_bytes());
 }

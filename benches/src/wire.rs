@@ -8,37 +8,32 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::{
-    ApiKey, CreateTopicsRequest, FindCoordinatorRequest, GroupId, MetadataRequest, RequestHeader,
-    ResponseHeader, TopicName,
+    ApiKey, CreateTopicsRequest, FindCoordinatorRequest, MetadataRequest, RequestHeader, ResponseHeader,
+    TopicName,
 };
 use fluxmq_protocol::{Decodable, Encodable, Request, StrBytes};
 use rustix::event::epoll;
 use uuid::Uuid;
 
 /// How long anything may take before the run fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Errors that go away: COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
-pub(crate) const COORDINATOR_NOT_THERE: [i16; 3] = [14, 15, 16];
+pub const COORDINATOR_NOT_THERE: [i16; 3] = [14, 15, 16];
 const TOPIC_ALREADY_EXISTS: i16 = 36;
 
 /// A string of the protocol.
-pub(crate) fn text(value: &str) -> StrBytes {
+pub fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
 }
 
-/// A group's id.
-pub(crate) fn group(value: &str) -> GroupId {
-    GroupId(text(value))
-}
-
 /// A request as it goes over the wire.
-pub(crate) fn frame<R: Request>(version: i16, request: &R) -> Vec<u8> {
+pub fn frame<R: Request>(version: i16, request: &R) -> Vec<u8> {
     let key = ApiKey::try_from(R::KEY).expect("a known API");
     let mut bytes = vec![0; 4];
     RequestHeader::default()
         .with_request_api_key(R::KEY)
         .with_request_api_version(version)
-        .with_client_id(Some(StrBytes::from_static_str("groups")))
+        .with_client_id(Some(StrBytes::from_static_str("benches")))
         .encode(&mut bytes, key.request_header_version(version))
         .expect("a header");
     request.encode(&mut bytes, version).expect("every field fits the version");
@@ -48,7 +43,7 @@ pub(crate) fn frame<R: Request>(version: i16, request: &R) -> Vec<u8> {
 }
 
 /// The response in a frame without its length.
-pub(crate) fn response<R: Request>(version: i16, frame: Vec<u8>) -> R::Response {
+pub fn response<R: Request>(version: i16, frame: Vec<u8>) -> R::Response {
     let key = ApiKey::try_from(R::KEY).expect("a known API");
     let mut bytes = Bytes::from(frame);
     ResponseHeader::decode(&mut bytes, key.response_header_version(version)).expect("a header");
@@ -56,7 +51,7 @@ pub(crate) fn response<R: Request>(version: i16, frame: Vec<u8>) -> R::Response 
 }
 
 /// Sends one request and waits for its answer.
-pub(crate) fn call<R: Request>(stream: &mut TcpStream, version: i16, request: &R) -> R::Response {
+pub fn call<R: Request>(stream: &mut TcpStream, version: i16, request: &R) -> R::Response {
     stream.write_all(&frame(version, request)).expect("a broker");
     let mut length = [0; 4];
     stream.read_exact(&mut length).expect("an answer");
@@ -65,8 +60,26 @@ pub(crate) fn call<R: Request>(stream: &mut TcpStream, version: i16, request: &R
     response::<R>(version, answer)
 }
 
+/// Sends one request until it is answered with something else than that the coordinator isn't there.
+pub fn call_coordinator<R: Request>(
+    stream: &mut TcpStream,
+    version: i16,
+    request: &R,
+    mut codes: impl FnMut(&R::Response) -> Vec<i16>,
+) -> R::Response {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = call(stream, version, request);
+        if !codes(&answer).iter().any(|code| COORDINATOR_NOT_THERE.contains(code)) {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "the coordinator does not answer");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// A connection to a broker that may be starting still.
-pub(crate) fn connect(bootstrap: &str) -> TcpStream {
+pub fn connect(bootstrap: &str) -> TcpStream {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Ok(stream) = TcpStream::connect(bootstrap) {
@@ -78,8 +91,17 @@ pub(crate) fn connect(bootstrap: &str) -> TcpStream {
     }
 }
 
+/// What a coordinator is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum CoordinatorOf {
+    /// Groups.
+    Groups = 0,
+    /// Transactional ids.
+    Transactions = 1,
+}
+
 /// Creates a topic unless it is there, and waits until the coordinator is; returns the topic's id.
-pub(crate) fn set_up(bootstrap: &str, topic: &str, partitions: i32) -> Uuid {
+pub fn set_up(bootstrap: &str, topic: &str, partitions: i32, coordinator: CoordinatorOf) -> Uuid {
     let mut stream = connect(bootstrap);
     let wanted = CreatableTopic::default()
         .with_name(TopicName(text(topic)))
@@ -88,12 +110,12 @@ pub(crate) fn set_up(bootstrap: &str, topic: &str, partitions: i32) -> Uuid {
     let request = CreateTopicsRequest::default().with_timeout_ms(60_000).with_topics(vec![wanted]);
     let error = call(&mut stream, 5, &request).topics[0].error_code;
     assert!(error == 0 || error == TOPIC_ALREADY_EXISTS, "creating {topic}: error {error}");
-    let find = FindCoordinatorRequest::default().with_coordinator_keys(vec![text("any")]);
+    let find = FindCoordinatorRequest::default()
+        .with_key_type(coordinator as i8)
+        .with_coordinator_keys(vec![text("any")]);
+    let found = call_coordinator(&mut stream, 4, &find, |found| vec![found.coordinators[0].error_code]);
+    assert_eq!(found.coordinators[0].error_code, 0, "no coordinator");
     let deadline = Instant::now() + PATIENCE;
-    while call(&mut stream, 4, &find).coordinators[0].error_code != 0 {
-        assert!(Instant::now() < deadline, "no coordinator");
-        std::thread::sleep(Duration::from_millis(50));
-    }
     loop {
         let found = call(&mut stream, 12, &MetadataRequest::default().with_topics(None)).topics;
         let found = found.iter().find(|found| found.name.as_ref().is_some_and(|name| ***name == *topic));
@@ -112,7 +134,7 @@ struct Connection {
 }
 
 /// Connections to one broker, and what has arrived on them.
-pub(crate) struct Connections {
+pub struct Connections {
     poll: OwnedFd,
     connections: Vec<Connection>,
     events: Vec<epoll::Event>,
@@ -121,7 +143,7 @@ pub(crate) struct Connections {
 
 impl Connections {
     /// Opens `count` connections.
-    pub(crate) fn open(bootstrap: &str, count: usize) -> Connections {
+    pub fn open(bootstrap: &str, count: usize) -> Connections {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
         let connections = (0..count).map(|index| {
             let stream = connect(bootstrap);
@@ -135,20 +157,21 @@ impl Connections {
     }
 
     /// How many there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.connections.len()
     }
 
     /// Sends a frame; what the socket doesn't take is kept.
-    pub(crate) fn send(&mut self, index: usize, frame: &[u8]) {
+    pub fn send(&mut self, index: usize, frame: &[u8]) {
         let connection = &mut self.connections[index];
-        let was_blocked = !connection.unsent.is_empty();
-        connection.unsent.extend_from_slice(frame);
-        if !was_blocked {
-            connection.flush();
-            if !connection.unsent.is_empty() {
-                self.watch(index, epoll::EventFlags::IN | epoll::EventFlags::OUT);
-            }
+        if !connection.unsent.is_empty() {
+            connection.unsent.extend_from_slice(frame);
+            return;
+        }
+        let sent = connection.write(frame);
+        if sent < frame.len() {
+            connection.unsent.extend_from_slice(&frame[sent..]);
+            self.watch(index, epoll::EventFlags::IN | epoll::EventFlags::OUT);
         }
     }
 
@@ -159,7 +182,7 @@ impl Connections {
 
     /// Waits until something arrives, no longer than until `until`, and returns the frames that did, without their
     /// lengths, by connection.
-    pub(crate) fn receive(&mut self, until: Instant) -> Vec<(usize, Vec<u8>)> {
+    pub fn receive(&mut self, until: Instant) -> Vec<(usize, Vec<u8>)> {
         let wait = until.saturating_duration_since(Instant::now());
         let wait = rustix::event::Timespec {
             tv_sec: wait.as_secs() as i64,
@@ -185,15 +208,21 @@ impl Connections {
 }
 
 impl Connection {
-    fn flush(&mut self) {
-        let mut sent = 0;
-        while sent < self.unsent.len() {
-            match self.stream.write(&self.unsent[sent..]) {
-                Ok(written) => sent += written,
+    /// Writes what the socket takes, and says how much that was.
+    fn write(&self, bytes: &[u8]) -> usize {
+        let mut written = 0;
+        while written < bytes.len() {
+            match (&self.stream).write(&bytes[written..]) {
+                Ok(more) => written += more,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => panic!("the broker closed a connection: {error}"),
             }
         }
+        written
+    }
+
+    fn flush(&mut self) {
+        let sent = self.write(&self.unsent);
         self.unsent.drain(..sent);
     }
 
