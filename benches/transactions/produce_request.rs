@@ -1,9 +1,11 @@
 //! A Produce request that is encoded once. Before it is sent its batches get the producer's id, epoch and sequence, and
 //! the checksum that goes with them.
 
+use std::time::UNIX_EPOCH;
+
 use bytes::Bytes;
+use fluxmq_benches::restamp;
 use fluxmq_benches::wire::{frame, text};
-use fluxmq_benches::{NOW_MS, restamp};
 use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use fluxmq_protocol::messages::{ProduceRequest, TopicName, TransactionalId};
 use fluxmq_storage::batch::{BatchBuilder, HEADER_SIZE_BYTES};
@@ -30,7 +32,9 @@ impl EncodedRequest {
         let value: Vec<u8> = b"0123456789abcdef".iter().copied().cycle().take(value_bytes).collect();
         let mut builder =
             BatchBuilder::with_capacity(records * (value_bytes + 16)).producer(0, 0, 0).transactional();
-        (0..records).for_each(|_| builder.push(NOW_MS, None, Some(&value), &[]));
+        // Of now, or a broker's retention would take the records away.
+        let now_ms = UNIX_EPOCH.elapsed().expect("a clock").as_millis() as i64;
+        (0..records).for_each(|_| builder.push(now_ms, None, Some(&value), &[]));
         let batch = Bytes::copy_from_slice(builder.build().bytes());
         let partitions = partitions.iter().map(|partition| {
             PartitionProduceData::default().with_index(*partition).with_records(Some(batch.clone()))
