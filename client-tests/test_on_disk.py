@@ -2,17 +2,16 @@
 
 import random
 import re
-import shutil
 import time
-from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from harness.broker import Broker
-from harness.kafka import Kafka, tool
+from harness.kafka import Kafka
 from harness.ledger import read_partition
+from harness.on_disk import dump, replace
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
@@ -47,12 +46,6 @@ def read_when_led(bootstrap: str, topic: str):
         time.sleep(0.2)
 
 
-def dump(file: Path, *words: str) -> str:
-    out = tool("kafka-dump-log", "--files", file, *words)
-    assert not re.search(r"(?i)mismatch|corrupt|non-consecutive|exception|out of order|isvalid: false", out), out[-3000:]
-    return out
-
-
 @pytest.mark.timeout(600)
 def test_the_dump_tool_finds_nothing_wrong(data_dir, topic):
     with Broker(data_dir).start() as broker:
@@ -75,16 +68,6 @@ def test_the_dump_tool_finds_nothing_wrong(data_dir, topic):
     assert snapshots
     for snapshot in snapshots:
         assert "producerId:" in dump(snapshot)
-
-
-def replace(target: Path, source: Path) -> None:
-    """The files of one partition into the folder of another; partition.metadata stays, it holds the topic's id."""
-    for file in target.iterdir():
-        if file.name != "partition.metadata":
-            file.unlink()
-    for file in source.iterdir():
-        if file.name != "partition.metadata":
-            shutil.copy(file, target / file.name)
 
 
 @pytest.mark.timeout(600)
