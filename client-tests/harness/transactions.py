@@ -48,7 +48,15 @@ def end(bootstrap: str, topic: str, partition: int = 0, isolation: str = COMMITT
     level = IsolationLevel.READ_COMMITTED if isolation == COMMITTED else IsolationLevel.READ_UNCOMMITTED
     at = TopicPartition(topic, partition)
     admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})  # the answer comes only while it is there
-    return admin.list_offsets({at: OffsetSpec.latest()}, isolation_level=level)[at].result(20).offset
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return admin.list_offsets({at: OffsetSpec.latest()}, isolation_level=level)[at].result(20).offset
+        except KafkaException as error:
+            # A Kafka that has just started leads its partitions a little later than it answers.
+            if error.args[0].name() not in ("NOT_LEADER_FOR_PARTITION", "UNKNOWN_LEADER_EPOCH") or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def settled(bootstrap: str, topic: str, partitions: int = 1) -> None:
