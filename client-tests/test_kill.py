@@ -1,28 +1,13 @@
 """kill -9 while idempotent producers write with acks=all at full speed."""
 
 import random
-import re
-import subprocess
 import time
 
 import pytest
 
 from harness.broker import Broker
+from harness.java import classpath
 from harness.ledger import JavaLedgerProducer, LedgerProducer, account, all_paused, read_partition
-from harness.paths import ROOT
-
-
-@pytest.fixture(scope="session")
-def java_classpath() -> str:
-    """The compiled Java programs and the stock client that they use."""
-    out = ROOT / "target" / "java-classpath.txt"
-    out.parent.mkdir(exist_ok=True)
-    subprocess.run(["mvn", "-q", "-B", "-f", ROOT / "java-tests" / "pom.xml", "compile", "dependency:build-classpath",
-                    f"-Dmdep.outputFile={out}"], check=True, stdin=subprocess.DEVNULL, timeout=280)
-    libraries = out.read_text().strip()
-    # The build directory is named for the client that the classes were compiled with.
-    version = re.search(r"/kafka-clients-([0-9.]+)\.jar", libraries)[1]
-    return f"{ROOT}/java-tests/target/{version}/classes:{libraries}"
 
 
 # Small segments, so that kills also fall right after a roll, where the producers' state comes from a snapshot.
@@ -80,7 +65,7 @@ def test_librdkafka_loses_nothing(data_dir, topic, full):
 
 
 @pytest.mark.timeout(900)
-def test_the_java_client_loses_nothing(data_dir, topic, full, java_classpath):
+def test_the_java_client_loses_nothing(data_dir, topic, full):
     with Broker(data_dir, overrides=SETTINGS).start() as broker:
-        producers = [JavaLedgerProducer(broker.bootstrap, topic, p, java_classpath).start() for p in range(2)]
+        producers = [JavaLedgerProducer(broker.bootstrap, topic, p, classpath()).start() for p in range(2)]
         kill_under(broker, topic, producers, 10 if full else 3)
