@@ -14,11 +14,11 @@ from conftest import TRANSACTION_SETTINGS
 from harness.broker import Broker
 from harness.members import create_topic, eventually
 from harness.power import Disk, no_background_writeback
-from harness.transactions import Reader, Worker, account
+from harness.transactions import JavaWorker, Reader, Worker, account
 
 ANYWHERE = "anywhere"
 POINTS = ("before-prepare", "after-prepare", "between-markers", "before-complete")
-PARTITIONS, WORKERS = 3, 3
+PARTITIONS = 3
 pytestmark = pytest.mark.timeout(600)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a loop device needs root")
 
@@ -28,7 +28,10 @@ class Load:
 
     def __init__(self, broker: Broker, topic: str):
         create_topic(broker.bootstrap, topic, PARTITIONS, **{"segment.bytes": str(1 << 20)})
-        self.workers = [Worker(broker.bootstrap, topic, number, PARTITIONS).start() for number in range(WORKERS)]
+        # librdkafka speaks version 1 of transactions, the Java client version 2 (KIP-890).
+        workers = [Worker(broker.bootstrap, topic, 0, PARTITIONS), JavaWorker(broker.bootstrap, topic, 1, PARTITIONS, "4.4.0"),
+                   Worker(broker.bootstrap, topic, 2, PARTITIONS)]
+        self.workers = [worker.start() for worker in workers]
         self.reader = Reader(broker.bootstrap, topic, PARTITIONS).start()
 
     def progress(self, transactions: int) -> None:

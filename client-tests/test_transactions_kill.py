@@ -7,7 +7,7 @@ import pytest
 
 from conftest import TRANSACTION_SETTINGS
 from harness.members import create_topic, eventually
-from harness.transactions import Worker, account
+from harness.transactions import JavaWorker, Worker, account
 
 PARTITIONS = 3
 WORKERS = 3
@@ -16,11 +16,20 @@ pytestmark = pytest.mark.timeout(300)
 SMALL = {"segment.bytes": str(1 << 20)}
 
 
-def bounce(server, topic: str, rounds: int, stop) -> None:
+def librdkafka(bootstrap: str, topic: str) -> list[Worker]:
+    return [Worker(bootstrap, topic, number, PARTITIONS) for number in range(WORKERS)]
+
+
+def java(*versions: str):
+    """Workers with the Java client, each of one version."""
+    return lambda bootstrap, topic: [JavaWorker(bootstrap, topic, number, PARTITIONS, version) for number, version in enumerate(versions)]
+
+
+def bounce(server, topic: str, made, rounds: int, stop) -> None:
     """Bounces the server under the workers, and holds the log against them in the end."""
     with server.start():
         create_topic(server.bootstrap, topic, PARTITIONS, **SMALL)
-        workers = [Worker(server.bootstrap, topic, number, PARTITIONS).start() for number in range(WORKERS)]
+        workers = [worker.start() for worker in made(server.bootstrap, topic)]
         for _ in range(rounds):
             before = [worker.outcomes.count for worker in workers]
             eventually("progress of every worker",
@@ -41,8 +50,15 @@ def bounce(server, topic: str, rounds: int, stop) -> None:
 
 @pytest.mark.timeout(900)
 def test_no_transaction_is_lost_or_torn(server_in, tmp_path, topic, full):
-    bounce(server_in(tmp_path, **TRANSACTION_SETTINGS), topic, 10 if full else 3, lambda server: server.kill())
+    bounce(server_in(tmp_path, **TRANSACTION_SETTINGS), topic, librdkafka, 10 if full else 3, lambda server: server.kill())
+
+
+@pytest.mark.timeout(900)
+def test_no_transaction_of_the_java_client_is_lost_or_torn(server_in, tmp_path, topic, full):
+    """The client of 4.4 changes its epoch with every transaction (KIP-890), that of 3.6 doesn't."""
+    made = java("4.4.0", "4.4.0", "3.6.0", "3.6.0") if full else java("4.4.0", "4.4.0")
+    bounce(server_in(tmp_path, **TRANSACTION_SETTINGS), topic, made, 10 if full else 2, lambda server: server.kill())
 
 
 def test_transactions_go_on_after_a_restart(server_in, tmp_path, topic):
-    bounce(server_in(tmp_path, **TRANSACTION_SETTINGS), topic, 1, lambda server: server.stop())
+    bounce(server_in(tmp_path, **TRANSACTION_SETTINGS), topic, librdkafka, 1, lambda server: server.stop())

@@ -1,6 +1,7 @@
 """Transactions on librdkafka: producers, readers of what is committed, and a record of what became of each transaction."""
 
 import random
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from .java import classpath
 from .members import eventually
 
 QUIET = {"log_level": 0, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200}
@@ -260,6 +262,47 @@ class Reader:
         return sum(map(len, now))
 
 
+class JavaWorker:
+    """The same with the stock Java client of one version: a child process that prints what became of each transaction."""
+
+    def __init__(self, bootstrap: str, topic: str, number: int, partitions: int, version: str):
+        self.bootstrap, self.topic, self.number, self.partitions = bootstrap, topic, number, partitions
+        self.outcomes = Outcomes()
+        self.failed: BaseException | None = None
+        self._command = ["java", "-Xmx128m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", classpath(version),
+                         "com.fluxmq.tests.TransactionWorker", bootstrap, topic, str(number), str(partitions)]
+
+    @property
+    def group(self) -> str:
+        return f"{self.topic}-group-{self.number}"
+
+    def start(self) -> "JavaWorker":
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+        return self
+
+    def _read(self) -> None:
+        ended = False
+        for line in self._process.stdout:
+            kind, _, rest = line.strip().partition(" ")
+            if kind == "fatal":
+                self.outcomes.fatal.append(rest)
+            elif kind == "end":
+                ended = True
+            else:
+                getattr(self.outcomes, kind).append(int(rest))
+        if not ended:
+            self.failed = RuntimeError("the Java worker ended, see above")
+
+    def stop(self, timeout_s: float = 90) -> None:
+        self._process.stdin.close()
+        assert self._process.wait(timeout_s) == 0
+        self._thread.join()
+        if self.failed:
+            raise self.failed
+
+
 @dataclass
 class Account:
     """What readers of committed records find, against what the workers were told."""
@@ -282,7 +325,7 @@ class Account:
                 f"lost {self.lost[:5]}, back {self.back[:5]}, torn {self.torn[:5]}, repeated {self.repeated}, offsets {self.offsets[:5]}")
 
 
-def account(workers: list[Worker]) -> Account:
+def account(workers: list[Worker] | list[JavaWorker]) -> Account:
     """Holds the log against the workers, which have stopped."""
     first = workers[0]
     settled(first.bootstrap, first.topic, first.partitions)
