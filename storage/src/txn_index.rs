@@ -137,7 +137,7 @@ impl TxnIndex {
         };
         if self.entries_in_file > 0 {
             let file = self.file.file(fs)?;
-            let mut at = first_ending_from(file, self.entries_in_file, from_offset)?;
+            let mut at = before_first_ending_from(file, self.entries_in_file, from_offset)?;
             while at < self.entries_in_file {
                 let page = read_entries(file, at, ENTRIES_PER_READ.min(self.entries_in_file - at))?;
                 if page.iter().any(&mut take) {
@@ -186,10 +186,11 @@ fn encode(entries: &[AbortedTransaction]) -> Vec<u8> {
     entries.iter().flat_map(|entry| entry.to_bytes()).collect()
 }
 
-/// Index of the first entry whose marker is at `offset` or after it.
-fn first_ending_from(file: &File, entries: usize, offset: i64) -> io::Result<usize> {
+/// An index not above that of the first entry whose marker is at `offset` or after it, and less than a read below it: to
+/// look closer would take more reads than it saves.
+fn before_first_ending_from(file: &File, entries: usize, offset: i64) -> io::Result<usize> {
     let (mut low, mut high) = (0, entries);
-    while low < high {
+    while high - low >= ENTRIES_PER_READ {
         let middle = low.midpoint(high);
         if read_entries(file, middle, 1)?[0].last_offset < offset {
             low = middle + 1;

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 /// Pages are made writable ahead for batches below this size. From it on a write costs less CPU than preparing the
 /// pages and storing into them: docs/decisions/005.
-const MAPPED_MAX_BATCH_BYTES: u64 = 8 << 10;
+const MAPPED_MAX_BATCH_BYTES: usize = 8 << 10;
 
 /// How an append reaches the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +119,10 @@ impl Log {
         let index_interval_bytes = writer.config.index_interval_bytes;
         let active = writer.active.as_mut().expect("make_room leaves an active segment");
         let position = active.position;
+        if !header.is_control() {
+            // A marker is small whatever comes with it, and what comes next is what came before.
+            active.wants_map = context.mode == WriteMode::Mapped && size_bytes < MAPPED_MAX_BATCH_BYTES;
+        }
         inner.write(active, [&patched, batch.records_bytes()], context.mode)?;
         let add_entry = active.bytes_since_index_entry > index_interval_bytes;
         active
@@ -208,7 +212,6 @@ impl Inner {
     fn write(&self, active: &mut Active, parts: [&[u8]; 2], mode: WriteMode) -> Result<(), AppendError> {
         let position = u64::from(active.position);
         let end = position + (parts[0].len() + parts[1].len()) as u64;
-        active.wants_map = mode == WriteMode::Mapped && end - position < MAPPED_MAX_BATCH_BYTES;
         if mode == WriteMode::Mapped
             && let Some(map) = &mut active.map
             && end <= map.prepared_end

@@ -1,6 +1,7 @@
 //! Appends into the prepared map, and what the preparer does.
 
 use super::*;
+use crate::batch::{ControlMarker, end_transaction_marker};
 
 fn mapped_is_possible(dir: &Path) -> bool {
     RealFs.supports_mapping(dir)
@@ -70,13 +71,17 @@ fn without_the_preparer_in_time_appends_are_written_plainly() {
 }
 
 #[test]
-fn large_batches_are_written_and_ask_for_no_pages() {
+fn large_batches_are_written_and_ask_for_no_pages_nor_do_markers() {
     let dir = tempfile::tempdir().unwrap();
     let (env, preparer) = mapped_env();
     let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 0)).unwrap();
     let large = batch(1, 9000);
+    let commit = ControlMarker { is_commit: true, coordinator_epoch: 0 };
+    let marker = end_transaction_marker(7, 0, commit, NOW_MS);
+    let by_coordinator = AppendContext { origin: AppendOrigin::Coordinator, ..context(WriteMode::Mapped) };
     for _ in 0..100 {
         log.append(&large, context(WriteMode::Mapped)).unwrap();
+        log.append(&marker, by_coordinator).unwrap();
         preparer.run();
         assert_eq!(prepared_end(&log), None);
     }
@@ -90,7 +95,7 @@ fn large_batches_are_written_and_ask_for_no_pages() {
     log.append(&large, context(WriteMode::Mapped)).unwrap();
     preparer.run();
     assert_eq!(prepared_end(&log), prepared);
-    assert_eq!(read_all(&log).len(), 102);
+    assert_eq!(read_all(&log).len(), 202);
 }
 
 #[test]
