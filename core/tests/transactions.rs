@@ -32,13 +32,17 @@ const NOT_COORDINATOR: i16 = 16;
 /// A connection to a broker that has the topic `t` of two partitions and that of transactions.
 fn connect(broker: &BrokerHandle) -> RawClient {
     let mut client = RawClient::connect(broker.addr());
-    let topic = CreatableTopic::default()
-        .with_name(TopicName(text("t")))
-        .with_num_partitions(2)
-        .with_replication_factor(1);
-    client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic]));
+    make_topic(&mut client, "t", 2);
     find_coordinator(&mut client);
     client
+}
+
+fn make_topic(client: &mut RawClient, name: &str, partitions: i32) {
+    let topic = CreatableTopic::default()
+        .with_name(TopicName(text(name)))
+        .with_num_partitions(partitions)
+        .with_replication_factor(1);
+    client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic]));
 }
 
 /// The batches in a partition of `t`: producer id, epoch, and whether they are markers.
@@ -163,23 +167,28 @@ fn the_topic_is_made_when_a_coordinator_is_looked_for() {
     broker.shutdown().unwrap();
 }
 
-/// Writes a record in a transaction, whose first batch adds the partition, and commits it.
+const WIDE: i32 = 8;
+
+/// Writes a record to each partition of `wide` in a transaction, whose first batches add them, and commits it.
 fn transact(client: &mut RawClient, producer: &mut Producer) {
     let batch = BatchBuilder::new()
         .producer(producer.id, producer.epoch, 0)
         .transactional()
         .record(0, None, Some(b"value"))
         .build();
-    let partition = PartitionProduceData::default().with_records(Some(batch.bytes().clone()));
-    let data =
-        TopicProduceData::default().with_name(TopicName(text("t"))).with_partition_data(vec![partition]);
+    let partition =
+        |index| PartitionProduceData::default().with_index(index).with_records(Some(batch.bytes().clone()));
+    let data = TopicProduceData::default()
+        .with_name(TopicName(text("wide")))
+        .with_partition_data((0..WIDE).map(partition).collect());
     let request = ProduceRequest::default()
         .with_transactional_id(Some(TransactionalId(text(&producer.transactional_id))))
         .with_acks(-1)
         .with_timeout_ms(30_000)
         .with_topic_data(vec![data]);
     let answer = client.call(12, &request);
-    assert_eq!(answer.responses[0].partition_responses[0].error_code, 0, "of {producer:?}");
+    let codes = answer.responses[0].partition_responses.iter().map(|partition| partition.error_code);
+    assert_eq!(codes.collect::<Vec<_>>(), [0; WIDE as usize], "of {producer:?}");
     let ended = end(client, 5, producer, true);
     assert_eq!((ended.error_code, ended.producer_id.0), (0, producer.id));
     producer.epoch = ended.producer_epoch;
@@ -196,7 +205,7 @@ fn a_transaction_begins_as_soon_as_the_last_one_is_complete() {
             config.add_partitions_to_txn_retry_backoff_max_ms = 60_000;
         });
         let broker = &broker.handle;
-        connect(broker);
+        make_topic(&mut connect(broker), "wide", WIDE);
         std::thread::scope(|threads| {
             for number in 0..8 {
                 threads.spawn(move || {

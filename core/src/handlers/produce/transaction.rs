@@ -106,15 +106,18 @@ impl Transaction {
 
     /// Asks the coordinator about the partitions where the transaction isn't open yet.
     ///
-    /// Where it adds them, the last transaction's marker may come between the guard and the question, and take the guard
-    /// away. Before the coordinator agrees that transaction is complete, so when it is asked again no other can come.
+    /// Where it adds them, markers of the last transaction may come between the guards and the question, and take guards
+    /// away. When the coordinator agrees, that transaction is complete and all of its markers have come; so asked once
+    /// more after that, it is asked under guards that last. Until it agrees there is nothing that they are needed for.
     fn ask(
         &self,
         context: &RequestContext,
         appends: &mut [Append],
     ) -> Result<Answered<Vec<ErrorCode>>, ErrorCode> {
         let answered = self.ask_once(context, appends);
-        match self.adds() && is_overtaken(appends) {
+        let codes = answered.as_ref().map(|answered| &answered.value);
+        let agreed = codes.is_ok_and(|codes| !codes.contains(&ErrorCode::ConcurrentTransactions));
+        match self.adds() && agreed && is_overtaken(appends) {
             true => self.ask_once(context, appends),
             false => answered,
         }
