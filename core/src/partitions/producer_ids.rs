@@ -12,14 +12,17 @@ const BLOCK_SIZE: i32 = 1000;
 /// The current block.
 #[derive(Debug, Default)]
 pub struct ProducerIds {
+    /// Never held while the disk is waited for.
     block: Mutex<Range<i64>>,
+    /// Held by whoever reserves the next one.
+    reserving: Mutex<()>,
 }
 
 impl ProducerIds {
-    /// The next id, if the current block has one left and nobody is fetching the next. Never blocks.
+    /// The next id, if the block has one.
     #[must_use]
     pub fn try_next(&self) -> Option<i64> {
-        self.block.try_lock()?.next()
+        self.block.lock().next()
     }
 
     /// The next id, reserving a block where needed: blocks on the disk.
@@ -27,9 +30,12 @@ impl ProducerIds {
     /// # Errors
     /// No block could be reserved.
     pub fn next(&self, metadata: &Metadata) -> Result<i64, MetadataError> {
-        let mut block = self.block.lock();
-        ensure_block(&mut block, metadata)?;
-        Ok(block.next().expect("a block was just reserved"))
+        loop {
+            if let Some(id) = self.try_next() {
+                return Ok(id);
+            }
+            self.reserve(metadata)?;
+        }
     }
 
     /// Reserves a block where the current one is used up: blocks on the disk.
@@ -37,22 +43,19 @@ impl ProducerIds {
     /// # Errors
     /// No block could be reserved.
     pub fn reserve(&self, metadata: &Metadata) -> Result<(), MetadataError> {
-        ensure_block(&mut self.block.lock(), metadata)
+        let _reserving = self.reserving.lock();
+        if !self.has_next() {
+            let first = metadata.allocate_producer_id_block(BLOCK_SIZE)?;
+            *self.block.lock() = first..first + i64::from(BLOCK_SIZE);
+        }
+        Ok(())
     }
 
-    /// Whether the next id is at hand: not while a block is being reserved.
+    /// Whether the block has a next id.
     #[must_use]
     pub fn has_next(&self) -> bool {
-        self.block.try_lock().is_some_and(|block| !block.is_empty())
+        !self.block.lock().is_empty()
     }
-}
-
-fn ensure_block(block: &mut Range<i64>, metadata: &Metadata) -> Result<(), MetadataError> {
-    if block.is_empty() {
-        let first = metadata.allocate_producer_id_block(BLOCK_SIZE)?;
-        *block = first..first + i64::from(BLOCK_SIZE);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
