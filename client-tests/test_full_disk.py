@@ -9,9 +9,9 @@ from confluent_kafka import Producer
 
 from harness.broker import Broker
 from harness.ledger import LedgerProducer, account, all_paused, read_partition
-from harness.power import Disk
+from harness.power import Disk, needs_root
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a loop device needs root")
+pytestmark = needs_root
 
 
 @pytest.fixture

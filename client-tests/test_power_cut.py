@@ -1,6 +1,5 @@
 """Power cuts: what was acknowledged is on the disk, under the default policy; and the test can fail."""
 
-import os
 import random
 import threading
 import time
@@ -12,9 +11,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from harness.broker import Broker
 from harness.committers import Committers, committed
 from harness.ledger import Account, LedgerProducer, account, read_partition
-from harness.power import Disk, no_background_writeback
+from harness.power import Disk, needs_root, no_background_writeback
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a loop device needs root")
+pytestmark = needs_root
 
 
 def wait_until(condition, timeout_s: float = 60) -> None:

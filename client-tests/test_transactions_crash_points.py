@@ -4,7 +4,6 @@ committed: each transaction is there wholly or not at all, as its producer was t
 The broker that stops is one built for it (core/src/fail_point.rs). Only the thread that comes by stands still: the rest
 goes on for a moment, so that there are answers which rest on what is just under way."""
 
-import os
 import random
 import time
 
@@ -13,14 +12,13 @@ import pytest
 from conftest import TRANSACTION_SETTINGS
 from harness.broker import Broker
 from harness.members import create_topic, eventually
-from harness.power import Disk, no_background_writeback
+from harness.power import Disk, needs_root, no_background_writeback
 from harness.transactions import JavaWorker, Reader, Worker, account
 
 ANYWHERE = "anywhere"
 POINTS = ("before-prepare", "after-prepare", "between-markers", "before-complete")
 PARTITIONS = 3
 pytestmark = pytest.mark.timeout(600)
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a loop device needs root")
 
 
 class Load:

@@ -4,11 +4,16 @@ The file holds what the kernel has really written out. What was only in the page
 file system is not in the copy, just as it would not be on a disk after the power went.
 """
 
+import os
 import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+# A skip is counted, and printed at the end of scripts/test.sh.
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a loop device needs root")
 _WRITEBACK = Path("/proc/sys/vm/dirty_writeback_centisecs")
 
 

@@ -6,19 +6,18 @@
 mod common;
 
 use common::broker::start;
-use common::offset_apis::{commit, text};
-use common::offsets_in_transactions::{TxnProducer, errors, stable_at_last};
+use common::offset_apis::text;
+use common::offsets_in_transactions::{self, TxnProducer, errors, stable_at_last};
 use common::raw::RawClient;
 use common::transaction_apis::{self, Producer, init, until_done};
 use fluxmq::server::BrokerHandle;
-use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::describe_producers_request::TopicRequest;
 use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use fluxmq_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use fluxmq_protocol::messages::{
-    AddOffsetsToTxnRequest, CreateTopicsRequest, DescribeProducersRequest, DescribeTransactionsRequest,
-    FindCoordinatorRequest, GroupId, InitProducerIdRequest, ListTransactionsRequest, ProduceRequest,
-    ProducerId, TopicName, TransactionalId, WriteTxnMarkersRequest,
+    AddOffsetsToTxnRequest, DescribeProducersRequest, DescribeTransactionsRequest, GroupId,
+    InitProducerIdRequest, ListTransactionsRequest, ProduceRequest, ProducerId, TopicName, TransactionalId,
+    WriteTxnMarkersRequest,
 };
 use fluxmq_storage::batch::BatchBuilder;
 
@@ -41,14 +40,7 @@ const TRANSACTION_ABORTABLE: i16 = 120;
 const BEFORE_FENCED: i16 = 1;
 
 fn connect(broker: &BrokerHandle) -> RawClient {
-    let mut client = RawClient::connect(broker.addr());
-    let topic = CreatableTopic::default()
-        .with_name(TopicName(text("t")))
-        .with_num_partitions(2)
-        .with_replication_factor(1);
-    client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic]));
-    client.call(0, &FindCoordinatorRequest::default().with_key(text("g")));
-    assert_eq!(client.call(9, &commit("g", "t", 0, 3)).topics[0].partitions[0].error_code, NONE);
+    let mut client = offsets_in_transactions::connect(broker);
     transaction_apis::find_coordinator(&mut client);
     client
 }

@@ -7,14 +7,13 @@ mod common;
 
 use common::broker::{TestBroker, start};
 use common::offset_apis::{commit, fetch, fetched, text};
-use common::offsets_in_transactions::{FIRST_VERSION_THAT_ADDS, TxnProducer, errors, stable, stable_at_last};
+use common::offsets_in_transactions::{
+    FIRST_VERSION_THAT_ADDS, TxnProducer, connect, errors, stable, stable_at_last,
+};
 use common::raw::RawClient;
 use fluxmq::config::FlushPolicy;
-use fluxmq::server::BrokerHandle;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
-use fluxmq_protocol::messages::{
-    CreateTopicsRequest, FindCoordinatorRequest, GroupId, ProducerId, TopicName, TransactionalId,
-};
+use fluxmq_protocol::messages::{CreateTopicsRequest, GroupId, ProducerId, TopicName, TransactionalId};
 
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const OFFSET_METADATA_TOO_LARGE: i16 = 12;
@@ -28,19 +27,6 @@ const INVALID_TXN_STATE: i16 = 48;
 const INVALID_PRODUCER_ID_MAPPING: i16 = 49;
 const UNSTABLE_OFFSET_COMMIT: i16 = 88;
 const TRANSACTION_ABORTABLE: i16 = 120;
-
-/// A connection to a broker that has the topic `t` of two partitions, where group `g` has committed offset 3 of `t-0`.
-fn connect(broker: &BrokerHandle) -> RawClient {
-    let mut client = RawClient::connect(broker.addr());
-    let topic = CreatableTopic::default()
-        .with_name(TopicName(text("t")))
-        .with_num_partitions(2)
-        .with_replication_factor(1);
-    client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic]));
-    client.call(0, &FindCoordinatorRequest::default().with_key(text("g")));
-    assert_eq!(client.call(9, &commit("g", "t", 0, 3)).topics[0].partitions[0].error_code, 0);
-    client
-}
 
 fn committed(client: &mut RawClient, group: &str) -> Vec<i64> {
     let (error, partitions) = fetched(&client.call(9, &fetch(9, group, Some(("t", 0)))));

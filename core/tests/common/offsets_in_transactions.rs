@@ -4,21 +4,37 @@
 
 use std::time::{Duration, Instant};
 
+use fluxmq::server::BrokerHandle;
+use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use fluxmq_protocol::messages::{
-    AddOffsetsToTxnRequest, EndTxnRequest, FindCoordinatorRequest, GroupId, InitProducerIdRequest,
-    ProducerId, TopicName, TransactionalId, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    AddOffsetsToTxnRequest, CreateTopicsRequest, EndTxnRequest, FindCoordinatorRequest, GroupId,
+    InitProducerIdRequest, ProducerId, TopicName, TransactionalId, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
 };
 
-use super::offset_apis::{Fetched, fetch, fetched, text};
+use super::offset_apis::{Fetched, commit, fetch, fetched, text};
 use super::raw::RawClient;
 
 /// The first version of TxnOffsetCommit that needs no AddOffsetsToTxn before it.
 pub(crate) const FIRST_VERSION_THAT_ADDS: i16 = 5;
 const CONCURRENT_TRANSACTIONS: i16 = 51;
 const UNSTABLE_OFFSET_COMMIT: i16 = 88;
+
+/// A connection to a broker that has the topic `t` of two partitions, where group `g` has committed offset 3 of `t-0`.
+pub(crate) fn connect(broker: &BrokerHandle) -> RawClient {
+    let mut client = RawClient::connect(broker.addr());
+    let topic = CreatableTopic::default()
+        .with_name(TopicName(text("t")))
+        .with_num_partitions(2)
+        .with_replication_factor(1);
+    client.call(7, &CreateTopicsRequest::default().with_topics(vec![topic]));
+    client.call(0, &FindCoordinatorRequest::default().with_key(text("g")));
+    assert_eq!(client.call(9, &commit("g", "t", 0, 3)).topics[0].partitions[0].error_code, 0);
+    client
+}
 
 /// A transactional producer, which speaks one version of TxnOffsetCommit.
 #[derive(Clone, Debug)]
