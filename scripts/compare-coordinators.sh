@@ -12,18 +12,15 @@ ulimit -n 8192
 rm -rf "$out"
 mkdir -p "$out"
 pid=
-setting=/proc/sys/net/ipv4/tcp_congestion_control
-before=$(cat $setting)
+# shellcheck source=scripts/congestion.sh
+source "$root/scripts/congestion.sh"
 clean() {
     stop || true
-    [[ $(cat $setting) == "$before" ]] || echo "$before" >$setting
+    restore_congestion
 }
 trap clean EXIT
 trap 'exit 130' INT TERM
-if [[ $before != "${CONGESTION:-cubic}" ]] && ! echo "${CONGESTION:-cubic}" 2>/dev/null >$setting; then
-    echo "note: the congestion control stays $before (not allowed to change it)"
-fi
-echo "congestion control $(cat $setting), $(nproc) cores, $(uname -r), $("$binary" --version 2>/dev/null || echo "$binary")"
+set_congestion
 
 # start NAME SYNC: the broker's process id is in $pid then.
 start() {

@@ -31,20 +31,16 @@ out=$root/target/compare
 rm -rf "$out"
 mkdir -p "$out"
 fluxmq_pid=
-setting=/proc/sys/net/ipv4/tcp_congestion_control
-before=$(cat $setting)
+# shellcheck source=scripts/congestion.sh
+source "$root/scripts/congestion.sh"
 clean() {
     [[ -z $fluxmq_pid ]] || kill "$fluxmq_pid" 2>/dev/null || true
     "$root/scripts/kafka.sh" stop "$out/kafka" || true
-    [[ $(cat $setting) == "$before" ]] || echo "$before" >$setting
+    restore_congestion
 }
 trap clean EXIT
 trap 'exit 130' INT TERM
-
-if [[ $before != "${CONGESTION:-cubic}" ]] && ! echo "${CONGESTION:-cubic}" 2>/dev/null >$setting; then
-    echo "note: the congestion control stays $before (not allowed to change it)"
-fi
-echo "congestion control $(cat $setting), $(nproc) cores, $(uname -r), $("$binary" --version 2>/dev/null || echo "$binary")"
+set_congestion
 
 "$binary" --port "$port" --data-dir "$out/fluxmq" >"$out/fluxmq.log" 2>&1 &
 fluxmq_pid=$!

@@ -22,14 +22,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fluxmq_benches::batch_of;
+use fluxmq_benches::figures::BrokerProcess;
+use fluxmq_benches::wire::frame;
+use fluxmq_protocol::StrBytes;
 use fluxmq_protocol::messages::create_topics_request::CreatableTopic;
 use fluxmq_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use fluxmq_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use fluxmq_protocol::messages::{
-    ApiKey, ApiVersionsRequest, BrokerId, CreateTopicsRequest, FetchRequest, ProduceRequest, RequestHeader,
-    TopicName,
+    ApiVersionsRequest, BrokerId, CreateTopicsRequest, FetchRequest, ProduceRequest, TopicName,
 };
-use fluxmq_protocol::{Encodable, Request, StrBytes};
 use fluxmq_storage::codec::Codec;
 use parking_lot::Mutex;
 use rustix::event::epoll;
@@ -155,11 +156,7 @@ impl Server {
 
     /// CPU time of the process so far, to the system's 10 ms.
     fn cpu_us(&self) -> f64 {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("the server runs");
-        let fields: Vec<&str> = stat.rsplit(')').next().expect("it has a name").split_whitespace().collect();
-        let ticks: f64 = [11, 12].iter().map(|at| fields[*at].parse::<f64>().expect("ticks")).sum();
-        ticks * 10_000.0
+        BrokerProcess::of(&self.process).cpu_s() * 1e6
     }
 }
 
@@ -168,21 +165,6 @@ impl Drop for Server {
         self.process.kill().expect("it runs");
         self.process.wait().expect("it ends");
     }
-}
-
-fn frame<R: Request>(version: i16, request: &R) -> Vec<u8> {
-    let key = ApiKey::try_from(R::KEY).expect("a known API");
-    let mut bytes = vec![0; 4];
-    RequestHeader::default()
-        .with_request_api_key(R::KEY)
-        .with_request_api_version(version)
-        .with_client_id(Some(StrBytes::from_static_str("bench")))
-        .encode(&mut bytes, key.request_header_version(version))
-        .expect("a header");
-    request.encode(&mut bytes, version).expect("every field fits the version");
-    let length = u32::try_from(bytes.len() - 4).expect("a frame");
-    bytes[..4].copy_from_slice(&length.to_be_bytes());
-    bytes
 }
 
 /// Reads one response to its end and gives its length.

@@ -12,8 +12,10 @@
 //! | `fill` | a number of commits | `groups=10000 commits=1000000 depth=16 connections=64` |
 //! | `answer` | waits until the coordinator knows what `fill` committed | `groups=10000 commits=1000000 since=UNIX_MS` |
 //!
-//! Groups that commit are called `group-0` and so on, or by another `prefix`. Each prints one line of `key=value`. `cpu_s` is the broker process's, for the part that is timed; `rss_kb` its
-//! RssAnon. A member has a connection to itself: while one waits in JoinGroup nothing else of its connection is served.
+//! Groups that commit are called `group-0` and so on, or by another `prefix`. A member has a connection to itself: while one
+//! waits in JoinGroup nothing else of its connection is served.
+//!
+//! Each prints one line of `key=value`. `cpu_s` is the broker process's, for the part that is timed; `rss_kb` its RssAnon.
 
 mod classic;
 mod commits;
@@ -22,7 +24,7 @@ mod load;
 
 use std::time::Duration;
 
-use fluxmq_benches::figures::{Figures, Options};
+use fluxmq_benches::figures::{self, Options};
 use fluxmq_protocol::messages::GroupId;
 
 /// A group's id.
@@ -39,18 +41,12 @@ fn groups(options: &Options) -> usize {
 }
 
 fn main() {
-    let options = Options::of_command_line();
-    let mode: String = options.get("mode", String::new());
-    let mut figures = Figures::default();
-    figures.add("mode", &mode);
-    match mode.as_str() {
-        "classic" => classic::run(&options, &mut figures),
-        "consumer" => consumer::run(&options, &mut figures),
-        "commits" => commits::at_a_rate(&options, &mut figures),
-        "closed" => commits::closed_loop(&options, &mut figures),
-        "fill" => load::fill(&options, &mut figures),
-        "answer" => load::answer(&options, &mut figures),
-        _ => panic!("mode=classic, consumer, commits, closed, fill or answer"),
-    }
-    figures.print();
+    figures::run(&[
+        ("classic", classic::run),
+        ("consumer", consumer::run),
+        ("commits", commits::at_a_rate),
+        ("closed", commits::closed_loop),
+        ("fill", load::fill),
+        ("answer", load::answer),
+    ]);
 }

@@ -2,8 +2,29 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::process::Child;
 use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A part of a load generator, by its name: does what the options say and notes what came out.
+pub type Mode<'a> = (&'a str, fn(&Options, &mut Figures));
+
+/// Runs the mode that the command line names, and prints its figures.
+///
+/// # Panics
+/// There is no such mode, or something in it went wrong.
+pub fn run(modes: &[Mode<'_>]) {
+    let options = Options::of_command_line();
+    let name: String = options.get("mode", String::new());
+    let Some((_, mode)) = modes.iter().find(|(known, _)| *known == name) else {
+        let known: Vec<&str> = modes.iter().map(|(known, _)| *known).collect();
+        panic!("mode= one of {}", known.join(", "));
+    };
+    let mut figures = Figures::default();
+    figures.add("mode", &name);
+    mode(&options, &mut figures);
+    figures.print();
+}
 
 /// What the command line says, each with a default.
 #[derive(Debug)]
@@ -51,6 +72,11 @@ impl Options {
 pub struct BrokerProcess(u32);
 
 impl BrokerProcess {
+    /// One that was started here.
+    pub fn of(process: &Child) -> BrokerProcess {
+        BrokerProcess(process.id())
+    }
+
     /// CPU time of the process so far, to the system's 10 ms.
     pub fn cpu_s(self) -> f64 {
         if self.0 == 0 {

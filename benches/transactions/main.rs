@@ -22,20 +22,14 @@ mod idle;
 mod produce_request;
 mod producers;
 
-use fluxmq_benches::figures::{Figures, Options};
+use fluxmq_benches::figures;
 
 fn main() {
-    let options = Options::of_command_line();
-    let mode: String = options.get("mode", String::new());
-    let mut figures = Figures::default();
-    figures.add("mode", &mode);
-    match mode.as_str() {
-        "closed" => producers::closed_loop(&options, &mut figures),
-        "fill" => producers::fill(&options, &mut figures),
-        "consume" => consume::run(&options, &mut figures),
-        "idle" => idle::create(&options, &mut figures),
-        "answer" => idle::answer(&options, &mut figures),
-        _ => panic!("mode=closed, fill, consume, idle or answer"),
-    }
-    figures.print();
+    figures::run(&[
+        ("closed", producers::closed_loop),
+        ("fill", producers::fill),
+        ("consume", consume::run),
+        ("idle", idle::create),
+        ("answer", idle::answer),
+    ]);
 }

@@ -1,6 +1,5 @@
 package com.fluxmq.tests;
 
-import java.io.IOException;
 import java.io.PrintStream;
 import java.time.Duration;
 import java.time.Instant;
@@ -53,13 +52,10 @@ public final class GroupMember implements ConsumerRebalanceListener {
     }
 
     private void run(String topic, Duration commitInterval) {
-        Thread stopper = new Thread(() -> {
-            awaitEndOfInput();
+        EndOfInput.then(() -> {
             stopping.set(true);
             consumer.wakeup();
         });
-        stopper.setDaemon(true);
-        stopper.start();
         consumer.subscribe(List.of(topic), this);
         Instant lastCommit = Instant.now();
         while (!stopping.get()) {
@@ -133,15 +129,5 @@ public final class GroupMember implements ConsumerRebalanceListener {
 
     private static String numbers(Collection<TopicPartition> partitions) {
         return partitions.stream().map(partition -> Integer.toString(partition.partition())).collect(Collectors.joining(" "));
-    }
-
-    private static void awaitEndOfInput() {
-        try {
-            while (System.in.read() >= 0) {
-                // Nothing is said to this program but the end.
-            }
-        } catch (IOException e) {
-            // An input that breaks has ended too.
-        }
     }
 }

@@ -1,7 +1,6 @@
 package com.fluxmq.tests;
 
 import java.io.BufferedOutputStream;
-import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.ByteBuffer;
 import java.util.Map;
@@ -31,12 +30,7 @@ public final class LedgerProducer {
         int partition = Integer.parseInt(args[2]);
         PrintStream out = new PrintStream(new BufferedOutputStream(System.out, 1 << 16), false);
         AtomicBoolean stopping = new AtomicBoolean();
-        Thread stopper = new Thread(() -> {
-            awaitEndOfInput();
-            stopping.set(true);
-        });
-        stopper.setDaemon(true);
-        stopper.start();
+        EndOfInput.then(() -> stopping.set(true));
 
         byte[] filler = new byte[FILLER_BYTES];
         for (int i = 0; i < filler.length; i++) {
@@ -68,15 +62,5 @@ public final class LedgerProducer {
         crc.update(value.array(), 0, 8);
         crc.update(filler);
         return value.putInt(8, (int) crc.getValue()).put(12, filler).array();
-    }
-
-    private static void awaitEndOfInput() {
-        try {
-            while (System.in.read() >= 0) {
-                // Nothing is said to this program but the end.
-            }
-        } catch (IOException e) {
-            // An input that breaks has ended too.
-        }
     }
 }

@@ -1,6 +1,5 @@
 package com.fluxmq.tests;
 
-import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.Map;
@@ -46,12 +45,7 @@ public final class TransactionWorker {
     /** Arguments: bootstrap address, topic, number of the worker, partitions of the topic. */
     public static void main(String[] args) {
         AtomicBoolean stopping = new AtomicBoolean();
-        Thread stopper = new Thread(() -> {
-            awaitEndOfInput();
-            stopping.set(true);
-        });
-        stopper.setDaemon(true);
-        stopper.start();
+        EndOfInput.then(() -> stopping.set(true));
         new TransactionWorker(args[0], args[1], Integer.parseInt(args[2]), Integer.parseInt(args[3])).run(stopping);
         System.out.println("end");
     }
@@ -111,16 +105,6 @@ public final class TransactionWorker {
                     throw e;
                 }
             }
-        }
-    }
-
-    private static void awaitEndOfInput() {
-        try {
-            while (System.in.read() >= 0) {
-                // Nothing is said to this program but the end.
-            }
-        } catch (IOException e) {
-            // An input that breaks has ended too.
         }
     }
 }
