@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from .paths import ROOT
 
@@ -33,6 +33,14 @@ def create_topic(bootstrap: str, topic: str, partitions: int = 1, **config: str)
     admin = AdminClient({"bootstrap.servers": bootstrap})
     admin.create_topics([NewTopic(topic, partitions, 1, config=config)])[topic].result(20)
     eventually(f"topic {topic}", lambda: len(getattr(admin.list_topics(timeout=5).topics.get(topic), "partitions", ())) == partitions)
+
+
+def alter_topic(bootstrap: str, topic: str, **config: str) -> None:
+    """Sets these of the topic's settings."""
+    entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in config.items()]
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # the answer comes only while it is there
+    admin.incremental_alter_configs([resource])[resource].result(20)
 
 
 def produce(bootstrap: str, topic: str, values, partitions: int = 1) -> None:

@@ -67,12 +67,12 @@ def settled(bootstrap: str, topic: str, partitions: int = 1) -> None:
         eventually("the markers", lambda p=partition: end(bootstrap, topic, p) == end(bootstrap, topic, p, UNCOMMITTED))
 
 
-def messages(bootstrap: str, topic: str, partition: int = 0, *, isolation: str = COMMITTED, timeout_s: float = 60) -> list[Message]:
-    """Every record up to where the partition ends for readers of this kind."""
+def messages(bootstrap: str, topic: str, partition: int = 0, *, isolation: str = COMMITTED, start: int = 0, timeout_s: float = 60) -> list[Message]:
+    """Every record from `start` up to where the partition ends for readers of this kind."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False, "auto.offset.reset": "error",
                          "isolation.level": isolation, "enable.partition.eof": True, "fetch.wait.max.ms": 50, **QUIET})
     try:
-        consumer.assign([TopicPartition(topic, partition, 0)])
+        consumer.assign([TopicPartition(topic, partition, start)])
         found, deadline = [], time.monotonic() + timeout_s
         while True:
             for message in consumer.consume(10_000, timeout=0.2):
@@ -87,9 +87,9 @@ def messages(bootstrap: str, topic: str, partition: int = 0, *, isolation: str =
         consumer.close()
 
 
-def read(bootstrap: str, topic: str, partition: int = 0, *, isolation: str = COMMITTED) -> list[tuple[int, bytes]]:
+def read(bootstrap: str, topic: str, partition: int = 0, *, isolation: str = COMMITTED, start: int = 0) -> list[tuple[int, bytes]]:
     """The same, each as its offset and value."""
-    return [(message.offset(), message.value()) for message in messages(bootstrap, topic, partition, isolation=isolation)]
+    return [(message.offset(), message.value()) for message in messages(bootstrap, topic, partition, isolation=isolation, start=start)]
 
 
 def values(bootstrap: str, topic: str, partition: int = 0, isolation: str = COMMITTED) -> list[bytes]:

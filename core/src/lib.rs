@@ -12,6 +12,7 @@ pub mod error;
 pub mod fail_point;
 pub mod handlers;
 pub mod http;
+pub mod log_cleaner;
 pub mod maintenance;
 pub mod meta;
 pub mod metrics;

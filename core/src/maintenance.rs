@@ -1,7 +1,7 @@
 //! What is done to the partitions in the background, by one thread: checkpoints, syncs by time, rolls by time,
-//! finishing rolled segments, forgetting idle producers, unlinking what was deleted.
+//! retention, finishing rolled segments, forgetting idle producers, unlinking what was deleted.
 //!
-//! Retention and compaction will be further rows of `Schedule`.
+//! Compaction has threads of its own, in `log_cleaner`.
 
 use std::io;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ enum Task {
     LogStartOffsets,
     HighWatermarks,
     FlushByTime,
-    RollByTime,
+    Retention,
     ExpireProducers,
     Tidy,
 }
@@ -77,13 +77,14 @@ impl Schedule {
             (Task::LogStartOffsets, ms(config.log_flush_start_offset_checkpoint_interval_ms.into())),
             (Task::HighWatermarks, HIGH_WATERMARK_INTERVAL_MS),
             (Task::FlushByTime, scheduler_ms.clamp(1, FLUSH_CHECK_INTERVAL_MS)),
-            (Task::RollByTime, ms(config.log_retention_check_interval_ms)),
+            (Task::Retention, ms(config.log_retention_check_interval_ms)),
             (Task::ExpireProducers, ms(config.producer_id_expiration_check_interval_ms.into())),
             (Task::Tidy, TIDY_INTERVAL_MS),
         ];
+        let first = Duration::from_millis(ms(config.log_initial_task_delay_ms));
         let rows = rows.map(|(task, interval_ms)| {
             let interval = Duration::from_millis(interval_ms);
-            (task, interval, now + interval)
+            (task, interval, now + interval.min(first))
         });
         Schedule { rows: rows.into() }
     }
@@ -137,9 +138,9 @@ impl Worker {
                 self.partitions.flush_by_time(now_ms);
                 Ok(())
             }
-            Task::RollByTime => {
+            Task::Retention => {
                 self.partitions.roll_by_time(now_ms);
-                Ok(())
+                self.partitions.apply_retention(now_ms)
             }
             Task::ExpireProducers => {
                 let partitions = self.partitions.all();
@@ -149,7 +150,7 @@ impl Worker {
             Task::Tidy => {
                 for partition in self.partitions.all() {
                     partition.log().drop_idle_map(now_ms, IDLE_MAP_MS);
-                    partition.log().unlink_deleted();
+                    partition.log().unlink_deleted(now_ms);
                 }
                 self.partitions.remove_deleted(now_ms)
             }

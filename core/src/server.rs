@@ -16,6 +16,7 @@ use crate::config::BrokerConfig;
 use crate::coordination::GroupCoordinator;
 use crate::coordination::transactions::TransactionCoordinator;
 use crate::handlers::fetch_session::FetchSessions;
+use crate::log_cleaner::LogCleaner;
 use crate::maintenance::Maintenance;
 use crate::metrics::{Metrics, throughput};
 use crate::net::acceptor;
@@ -106,6 +107,8 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
     let (metadata, partitions) = (Arc::new(metadata), Arc::new(partitions));
     let maintenance = Maintenance::start(Arc::clone(&partitions), &config, clock.clone())
         .map_err(io_error("the maintenance thread cannot be started"))?;
+    let cleaner = LogCleaner::start(Arc::clone(&partitions), &config, clock.clone())
+        .map_err(io_error("a thread of the log cleaner cannot be started"))?;
     let blocking = BlockingPool::new(handle);
     let groups = GroupCoordinator::start(
         &config,
@@ -144,8 +147,14 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
         .into_iter()
         .unzip();
     broker.lifecycle.set_ready();
-    let running =
-        Control { broker: Arc::clone(&broker), handles: handles.into(), threads, sockets, maintenance };
+    let running = Control {
+        broker: Arc::clone(&broker),
+        handles: handles.into(),
+        threads,
+        sockets,
+        maintenance,
+        cleaner,
+    };
     // Fails only when the control thread has panicked, which the stop will tell.
     let _ = started.send(running);
     Ok(BrokerHandle { broker, http_addr, stop, control })
@@ -214,6 +223,7 @@ struct Control {
     handles: Arc<[NetworkHandle]>,
     threads: Vec<JoinHandle<()>>,
     maintenance: Maintenance,
+    cleaner: LogCleaner,
     sockets: Vec<(TcpListener, Arc<Listener>)>,
 }
 
@@ -249,8 +259,9 @@ impl Control {
         for thread in self.threads {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
-        let (broker, maintenance) = (self.broker, self.maintenance);
+        let (broker, maintenance, cleaner) = (self.broker, self.maintenance, self.cleaner);
         let closed = tokio::task::spawn_blocking(move || {
+            cleaner.stop();
             maintenance.stop();
             broker.partitions.shut_down()
         });

@@ -72,7 +72,7 @@ fn document() -> String {
     );
     text += &table(
         "Keys that are accepted and not applied yet",
-        "Retention, compaction and what belongs to them: the values are read, checked and shown.",
+        "The values are read, checked and shown.",
         &with_effect(Effect::Later),
     );
     text += "\n## Keys of a topic\n\nEach takes its default from the broker's key beside it. They are set when a topic is \

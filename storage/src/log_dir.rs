@@ -39,6 +39,8 @@ pub enum OffsetCheckpoint {
     Replication,
     /// First offsets that can be read, where they differ from the first segment's.
     LogStart,
+    /// Where the next round of compaction begins.
+    Cleaner,
 }
 
 impl OffsetCheckpoint {
@@ -48,6 +50,7 @@ impl OffsetCheckpoint {
             OffsetCheckpoint::RecoveryPoint => "recovery-point-offset-checkpoint",
             OffsetCheckpoint::Replication => "replication-offset-checkpoint",
             OffsetCheckpoint::LogStart => "log-start-offset-checkpoint",
+            OffsetCheckpoint::Cleaner => "cleaner-offset-checkpoint",
         }
     }
 }

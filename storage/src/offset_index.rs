@@ -157,6 +157,11 @@ impl OffsetIndex {
         self.file.close();
     }
 
+    /// Opens the file, where look-ups need one.
+    pub fn pin(&self, fs: &dyn Fs) -> io::Result<()> {
+        if self.entries_in_file > 0 { self.file.file(fs).map(drop) } else { Ok(()) }
+    }
+
     /// The last entry whose offset is not above `relative_offset`, or `None` when there is none: the search then
     /// starts at the segment's start.
     pub fn lookup(&self, relative_offset: u32, fs: &dyn Fs) -> io::Result<Option<OffsetPosition>> {

@@ -178,6 +178,13 @@ impl ProducerStates {
         })
     }
 
+    /// Of each producer the last offset of its last batch, if it is known, and the epoch.
+    pub fn last_records(&self) -> impl Iterator<Item = (i64, Option<i64>, i16)> {
+        self.producers.iter().map(|(&producer_id, entry)| {
+            (producer_id, entry.has_batches().then_some(entry.last.last_offset), entry.producer_epoch)
+        })
+    }
+
     /// Drops the eighth of the producers that has been idle longest, so that the cost of finding them is spread
     /// over the appends in between. Those inside a transaction stay.
     fn forget_least_recent(&mut self) {

@@ -4,6 +4,10 @@
 //! bytes are complete. A reader that loads it (Acquire) therefore sees whole batches, and an offset and a
 //! position that belong together, without a lock.
 
+mod batches;
+
+pub(crate) use batches::Batches;
+
 use crate::batch::{BatchHeader, HEADER_SIZE_BYTES, NO_TIMESTAMP};
 use crate::fs::{Fs, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, segment_path};
 use crate::offset_index::{OFFSET_INDEX_ENTRY_BYTES, OffsetIndex};
@@ -18,6 +22,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The kernel's default read-ahead: what one look at the page cache stands for.
 const READ_AHEAD_BYTES: usize = 128 * 1024;
@@ -365,10 +370,36 @@ impl Segment {
         Ok(())
     }
 
+    /// Opens the files of the indexes for as long as the segment is held: their names are about to be another's. The
+    /// segment is durable, so that nothing closes them any more.
+    pub(crate) fn pin_indexes(&self, fs: &dyn Fs) -> io::Result<()> {
+        debug_assert!(self.is_durable());
+        let indexes = self.indexes.read();
+        indexes.offset.pin(fs)?;
+        indexes.time.pin(fs)?;
+        indexes.txn.as_ref().map_or(Ok(()), |txn| txn.pin(fs))
+    }
+
     /// Largest timestamp, and the last offset of the first batch that has it.
     pub(crate) fn max_timestamp(&self) -> Option<(i64, i64)> {
         let max = self.indexes.read().max_timestamp?;
         Some((max.timestamp_ms, self.base_offset + i64::from(max.relative_offset)))
+    }
+
+    /// When the newest record was written: its timestamp or, without one, when the file was.
+    pub(crate) fn newest_ms(&self) -> Option<i64> {
+        self.max_timestamp().map(|(newest_ms, _)| newest_ms).or_else(|| self.modified_ms())
+    }
+
+    /// When the file was last written to, in milliseconds; `None` where that can't be told.
+    pub(crate) fn modified_ms(&self) -> Option<i64> {
+        let since = self.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok()
+    }
+
+    /// When the file was last written to.
+    pub(crate) fn modified(&self) -> io::Result<SystemTime> {
+        self.file.file.metadata()?.modified()
     }
 
     /// Largest timestamp of the first batch, which decides when the segment is rolled by time; `None` when

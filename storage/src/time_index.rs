@@ -113,6 +113,11 @@ impl TimeIndex {
         self.file.close();
     }
 
+    /// Opens the file, where look-ups need one.
+    pub fn pin(&self, fs: &dyn Fs) -> io::Result<()> {
+        if self.entries_in_file > 0 { self.file.file(fs).map(drop) } else { Ok(()) }
+    }
+
     /// The last entry whose timestamp is not above `timestamp_ms`.
     pub fn lookup(&self, timestamp_ms: i64, fs: &dyn Fs) -> io::Result<Option<TimestampEntry>> {
         if self.tail.first().is_some_and(|first| first.timestamp_ms <= timestamp_ms) {

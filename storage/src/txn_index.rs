@@ -117,6 +117,11 @@ impl TxnIndex {
         self.file.close();
     }
 
+    /// Opens the file, where look-ups need one.
+    pub fn pin(&self, fs: &dyn Fs) -> io::Result<()> {
+        if self.entries_in_file > 0 { self.file.file(fs).map(drop) } else { Ok(()) }
+    }
+
     /// Adds to `found` the transactions whose records or marker may lie in `[from_offset, upper_bound_offset)`.
     /// Tells whether that was all of them: else the indexes of later segments may have more.
     ///

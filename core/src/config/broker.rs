@@ -21,6 +21,21 @@ pub enum FlushPolicy {
     Never,
 }
 
+/// How logs are compacted: `log.cleaner.*`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogCleanerConfig {
+    /// Number of threads; none if it is off.
+    pub threads: usize,
+    /// Pause when there is nothing to compact.
+    pub backoff_ms: u64,
+    /// Bytes for the maps of keys of all threads.
+    pub dedupe_buffer_size: usize,
+    /// How full such a map may become: 0 to 1.
+    pub io_buffer_load_factor: f64,
+    /// Bytes that all threads may read and write in a second.
+    pub io_max_bytes_per_second: f64,
+}
+
 /// Everything the broker is told at start. Kafka's key names with `_` for `.`.
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
@@ -91,6 +106,10 @@ pub struct BrokerConfig {
     pub log_flush_start_offset_checkpoint_interval_ms: i32,
     /// How often retention is looked at.
     pub log_retention_check_interval_ms: i64,
+    /// What is done in the background waits no longer than this for its first turn.
+    pub log_initial_task_delay_ms: i64,
+    /// Compaction.
+    pub log_cleaner: LogCleanerConfig,
     /// Threads that recover logs after a crash.
     pub num_recovery_threads_per_data_dir: i32,
     /// What a topic without overrides has.
@@ -187,6 +206,18 @@ impl BrokerConfig {
             log_flush_start_offset_checkpoint_interval_ms: reader
                 .int("log.flush.start.offset.checkpoint.interval.ms"),
             log_retention_check_interval_ms: reader.long("log.retention.check.interval.ms"),
+            log_initial_task_delay_ms: reader.long("log.initial.task.delay.ms"),
+            log_cleaner: LogCleanerConfig {
+                threads: match reader.boolean("log.cleaner.enable") {
+                    true => usize::try_from(reader.int("log.cleaner.threads")).unwrap_or(0),
+                    false => 0,
+                },
+                backoff_ms: u64::try_from(reader.long("log.cleaner.backoff.ms")).unwrap_or(0),
+                dedupe_buffer_size: usize::try_from(reader.long("log.cleaner.dedupe.buffer.size"))
+                    .unwrap_or(0),
+                io_buffer_load_factor: reader.double("log.cleaner.io.buffer.load.factor"),
+                io_max_bytes_per_second: reader.double("log.cleaner.io.max.bytes.per.second"),
+            },
             num_recovery_threads_per_data_dir: reader.int("num.recovery.threads.per.data.dir"),
             topic_defaults,
             log_level: reader.log_level()?,
@@ -384,7 +415,12 @@ mod tests {
                 NoticeLevel::Warn,
                 "create.topic.policy.class.name (server.properties:1) has no effect: Java classes cannot be loaded",
             ),
-            ("log.retention.ms", "1", NoticeLevel::Info, "accepted, not applied yet: log.retention.ms"),
+            (
+                "max.connection.creation.rate",
+                "1",
+                NoticeLevel::Info,
+                "accepted, not applied yet: max.connection.creation.rate",
+            ),
         ];
         for (key, text, level, line) in cases {
             assert_eq!(said(key, text), Some((level, line.to_owned())));

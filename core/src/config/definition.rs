@@ -77,6 +77,7 @@ const REASONS: &[(&str, &str)] = &[
     ("lz4-levels", "LZ4 is written at one level"),
     ("metrics", "metrics are read from the HTTP listener"),
     ("one-dir", "there is one data directory and no controller to report to"),
+    ("own-buffers", "a read or write takes 256 KB"),
     ("plugins", "Java classes cannot be loaded"),
     ("prealloc", "the active segment is always allocated in extents"),
     ("purgatory", "waiting requests are removed at once"),

@@ -16,7 +16,7 @@ pub mod topic;
 pub mod unknown;
 pub mod value;
 
-pub use broker::{BrokerConfig, FlushPolicy};
+pub use broker::{BrokerConfig, FlushPolicy, LogCleanerConfig};
 pub use listeners::{ListenerConfig, SecurityProtocol, host_and_port};
 pub use settings::{ConfigFault, Notice, NoticeLevel, Origin, Settings};
 pub use topic::{

@@ -263,6 +263,10 @@ impl Reader {
         unreachable!("{name} has another type in the table of broker keys")
     }
 
+    pub(super) fn double(&self, name: &str) -> f64 {
+        self.values.get(name).and_then(Value::as_f64).unwrap_or_else(|| unreachable!("{name} is no number"))
+    }
+
     pub(super) fn int(&self, name: &str) -> i32 {
         match self.values.get(name) {
             Some(Value::Int(value)) => *value,

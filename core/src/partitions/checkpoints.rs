@@ -11,8 +11,9 @@ use fluxmq_storage::log_dir::{LogDir, OffsetCheckpoint};
 use super::partition::{Partition, PartitionName};
 use super::{Inner, PartitionManager};
 
-/// The files that decide what is looked at, and kept, when a log is opened after a crash.
-const TRUSTED: [OffsetCheckpoint; 2] = [OffsetCheckpoint::RecoveryPoint, OffsetCheckpoint::LogStart];
+/// The files that decide what is looked at, and kept, when a log is opened after a crash or compacted.
+const TRUSTED: [OffsetCheckpoint; 3] =
+    [OffsetCheckpoint::RecoveryPoint, OffsetCheckpoint::LogStart, OffsetCheckpoint::Cleaner];
 
 /// What stands in each file, so that an idle broker writes nothing.
 #[derive(Debug)]
@@ -115,6 +116,14 @@ impl PartitionManager {
             let start = partition.log_start_offset();
             (start > 0).then_some(start)
         })
+    }
+
+    /// Writes how far compaction has come. What is written too late is gone through once more.
+    ///
+    /// # Errors
+    /// What the file system gives; the old file is still whole.
+    pub fn checkpoint_cleaned(&self) -> io::Result<()> {
+        self.checkpoint(OffsetCheckpoint::Cleaner, Partition::cleaned_until)
     }
 
     fn checkpoint(

@@ -188,6 +188,9 @@ impl Load<'_> {
         }
         let stored = topic.leader_epochs[index];
         let leader_epoch = log.latest_epoch().map_or(stored, |last| last.max(stored));
-        Ok(inner.adopt(name, log, Arc::clone(&topic.config), leader_epoch))
+        let cleaned_until = inner.checkpointed.lock().offset(OffsetCheckpoint::Cleaner, &name);
+        let partition = inner.adopt(name, log, Arc::clone(&topic.config), leader_epoch);
+        cleaned_until.into_iter().for_each(|offset| partition.set_cleaned_until(offset));
+        Ok(partition)
     }
 }

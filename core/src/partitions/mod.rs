@@ -212,11 +212,21 @@ impl PartitionManager {
     /// The log start stays.
     pub fn delete_records(&self, partition: &Arc<Partition>, offset: i64) -> Result<i64, DeleteRecordsError> {
         let log_start_offset = partition.delete_records(offset)?;
-        if partition.durable_end() < log_start_offset {
-            // Or after a crash the log could end below its start.
-            partition.sync_now();
-        }
+        sync_up_to_log_start(partition);
         Ok(log_start_offset)
+    }
+
+    /// Deletes what the topics' retention doesn't keep any more. The new log starts are on the disk when this returns.
+    ///
+    /// # Errors
+    /// The log starts can't be written; the files are gone.
+    pub fn apply_retention(&self, now_ms: i64) -> io::Result<()> {
+        let shortened: Vec<_> = self.all().into_iter().filter(|one| one.apply_retention(now_ms)).collect();
+        if shortened.is_empty() {
+            return Ok(());
+        }
+        shortened.iter().for_each(sync_up_to_log_start);
+        self.checkpoint_log_start_offsets()
     }
 
     /// Every partition, by topic and index.
@@ -356,7 +366,13 @@ impl Inner {
     fn log_config(&self, config: &TopicConfig) -> LogConfig {
         LogConfig {
             segment_bytes: u32::try_from(config.segment_bytes).unwrap_or(u32::MAX),
-            segment_ms: config.segment_ms,
+            segment_ms: match config.cleanup_policy.compact {
+                // What is being written to can't be compacted.
+                true => config.segment_ms.min(config.max_compaction_lag_ms),
+                false => config.segment_ms,
+            },
+            segment_jitter_ms: config.segment_jitter_ms,
+            file_delete_delay_ms: config.file_delete_delay_ms,
             index_interval_bytes: u32::try_from(config.index_interval_bytes).unwrap_or(0),
             segment_index_bytes: u32::try_from(config.segment_index_bytes).unwrap_or(u32::MAX),
             message_timestamp_type: match config.message_timestamp_type {
@@ -395,6 +411,13 @@ impl PartitionManager {
     pub(crate) fn for_tests(dir: &std::path::Path) -> Self {
         let config = BrokerConfig::for_tests(dir);
         tests::start(dir, &config, Arc::new(fluxmq_storage::fs::RealFs), FLUSHER_THREADS)
+    }
+}
+
+/// Or after a crash the log could end below its start.
+fn sync_up_to_log_start(partition: &Arc<Partition>) {
+    if partition.durable_end() < partition.log().log_start_offset() {
+        partition.sync_now();
     }
 }
 

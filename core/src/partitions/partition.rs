@@ -4,7 +4,7 @@
 //! here and everything else from the log, which is lock-free.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -12,7 +12,10 @@ use arc_swap::ArcSwap;
 use fluxmq_protocol::StrBytes;
 use fluxmq_storage::LogOffsetMetadata;
 use fluxmq_storage::batch::{self, CheckedBatch, ControlMarker};
-use fluxmq_storage::log::{self, AppendContext, Appended, Log, LogConfig, LogStartError, Offline, WriteMode};
+use fluxmq_storage::log::{
+    self, AppendContext, Appended, Cleanable, CompactionLimits, Log, LogConfig, LogStartError, Offline,
+    RetentionLimits, RetentionOutcome, WriteMode,
+};
 use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext};
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -140,6 +143,8 @@ pub struct Partition {
     config: ArcSwap<TopicConfig>,
     policy: FlushPolicy,
     leader_epoch: AtomicI32,
+    /// How far compaction has come, or −1.
+    cleaned_until: AtomicI64,
     deleted: AtomicBool,
     write_mode: WriteModeSwitch,
     state: Mutex<State>,
@@ -167,6 +172,7 @@ impl Partition {
             config: ArcSwap::new(config),
             policy,
             leader_epoch: AtomicI32::new(leader_epoch),
+            cleaned_until: AtomicI64::new(-1),
             deleted: AtomicBool::new(false),
             write_mode: WriteModeSwitch::new(first_mode),
             state: Mutex::new(State {
@@ -628,6 +634,70 @@ impl Partition {
         }
         self.leader_epoch.store(epoch, Ordering::Release);
         Ok(())
+    }
+
+    /// The offset up to which compaction has come, if there was any.
+    #[must_use]
+    pub fn cleaned_until(&self) -> Option<i64> {
+        Some(self.cleaned_until.load(Ordering::Acquire)).filter(|offset| *offset >= 0)
+    }
+
+    /// Compaction has come up to `offset`.
+    pub(crate) fn set_cleaned_until(&self, offset: i64) {
+        self.cleaned_until.store(offset, Ordering::Release);
+    }
+
+    /// What the next round of compaction would go through, and whether it is time for one.
+    #[must_use]
+    pub fn cleanable(&self, now_ms: i64) -> (Cleanable, bool) {
+        let config = self.config();
+        let limits = CompactionLimits {
+            checkpoint: self.cleaned_until(),
+            last_stable_offset: self.last_stable_offset().offset,
+            min_compaction_lag_ms: config.min_compaction_lag_ms,
+            max_compaction_lag_ms: config.max_compaction_lag_ms,
+        };
+        let cleanable = self.log.cleanable(&limits, now_ms);
+        let is_dirty = cleanable.dirty_ratio() > config.min_cleanable_dirty_ratio;
+        (cleanable, cleanable.cleanable_bytes > 0 && (is_dirty || cleanable.overdue))
+    }
+
+    /// Deletes what the topic's retention doesn't keep any more, and says so in the log; true if there was something. The
+    /// caller makes the log start durable.
+    pub(super) fn apply_retention(&self, now_ms: i64) -> bool {
+        let config = self.config();
+        if !config.cleanup_policy.delete || self.is_offline() || self.is_deleted() {
+            return false;
+        }
+        let limits = RetentionLimits {
+            retention_ms: (config.retention_ms >= 0).then_some(config.retention_ms),
+            retention_bytes: u64::try_from(config.retention_bytes).ok(),
+            high_watermark: self.high_watermark().offset,
+        };
+        let (mut in_future, mut newest_ms) = (0, 0);
+        let applied = self.log.apply_retention(&limits, now_ms, |timestamp_ms| {
+            (in_future, newest_ms) = (in_future + 1, newest_ms.max(timestamp_ms));
+        });
+        if in_future > 0 && limits.retention_ms.is_some() {
+            tracing::warn!(
+                partition = %self.name, segments = in_future, newest_ms,
+                "there are records from the future; how long their segments are kept goes by the time of the files"
+            );
+        }
+        match applied {
+            Ok(None) | Err(LogStartError::BeyondEnd { .. } | LogStartError::Deleted) => false,
+            Ok(Some(RetentionOutcome { segments, bytes, log_start_offset })) => {
+                tracing::info!(
+                    partition = %self.name, segments, bytes, log_start_offset,
+                    "deleted what retention.ms and retention.bytes don't keep"
+                );
+                true
+            }
+            Err(LogStartError::Offline(offline)) => {
+                self.storage_failed(&format_args!("{}: {offline}", self.name));
+                false
+            }
+        }
     }
 
     /// Moves the log start up to `offset`, or up to the high watermark for −1, and returns it. The caller makes it

@@ -8,6 +8,7 @@ mod check;
 mod convert;
 mod header;
 mod records;
+mod rewrite;
 mod rules;
 
 pub use builder::{BatchBuilder, RecordHeader, end_transaction_marker};
@@ -22,4 +23,5 @@ pub use header::{
     increment_sequence,
 };
 pub use records::{ControlMarker, OpenError, OpenedBatch, Record, Records, RecordsError, open};
+pub use rewrite::rewrite;
 pub use rules::{BatchRules, CompressionRule};

@@ -198,7 +198,8 @@ impl Inner {
             _ => now_ms.saturating_sub(active.segment.created_ms()),
         };
         let due = active.position as usize + size_bytes > config.segment_bytes as usize
-            || (active.position > 0 && waited_ms > config.segment_ms)
+            || (active.position > 0
+                && waited_ms > config.roll_after_ms(&self.dir, active.segment.base_offset()))
             || active.segment.index_is_full(config.segment_index_bytes)
             || !active.segment.can_hold(last_offset);
         if !due || active.position == 0 {

@@ -30,11 +30,13 @@ pub enum LogStartError {
     Offline(#[from] Offline),
 }
 
-/// A segment whose files carry `.deleted` and wait for the last reader.
+/// A segment whose files carry `.deleted` and wait for the last reader and for `file.delete.delay.ms`.
 #[derive(Debug)]
 pub(super) struct DeletedSegment {
     segment: Arc<Segment>,
     paths: Vec<PathBuf>,
+    /// When it was first seen here.
+    deleted_ms: Option<i64>,
 }
 
 impl Log {
@@ -97,7 +99,8 @@ impl Log {
             Some(first) if first >= 0 => first,
             _ => active.segment.created_ms(),
         };
-        if active.position == 0 || now_ms.saturating_sub(since_ms) <= writer.config.segment_ms {
+        let roll_after_ms = writer.config.roll_after_ms(&inner.dir, active.segment.base_offset());
+        if active.position == 0 || now_ms.saturating_sub(since_ms) <= roll_after_ms {
             return Ok(false);
         }
         match inner.roll(&mut writer, now_ms) {
@@ -173,13 +176,13 @@ impl Log {
         for segment in removed {
             inner.delete_segment(segment).map_err(|error| inner.fail("deleting a segment", &error))?;
         }
-        inner.unlink_deleted();
+        inner.unlink_at_once();
         Ok(offset)
     }
 
-    /// Unlinks the files of deleted segments that nobody reads any more.
-    pub fn unlink_deleted(&self) {
-        self.inner.unlink_deleted();
+    /// Unlinks the files of deleted segments that nobody reads any more and whose time has come.
+    pub fn unlink_deleted(&self, now_ms: i64) {
+        self.inner.unlink_deleted(now_ms);
     }
 
     /// Stops writing for good, because the directory is renamed and goes: nothing is flushed. Waits for a sync that
@@ -200,7 +203,7 @@ impl Log {
 }
 
 impl Inner {
-    fn delete_segment(&self, segment: Arc<Segment>) -> io::Result<()> {
+    pub(super) fn delete_segment(&self, segment: Arc<Segment>) -> io::Result<()> {
         let base_offset = segment.base_offset();
         let mut paths = Vec::new();
         for suffix in [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, SNAPSHOT_SUFFIX] {
@@ -212,15 +215,28 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
-        self.deleted.lock().push(DeletedSegment { segment, paths });
+        self.deleted.lock().push(DeletedSegment { segment, paths, deleted_ms: None });
         Ok(())
     }
 
-    fn unlink_deleted(&self) {
+    /// Unlinks what was just deleted, unless it has to stay for a while.
+    pub(super) fn unlink_at_once(&self) {
+        if self.writer.lock().config.file_delete_delay_ms == 0 {
+            self.unlink_deleted(0);
+        }
+    }
+
+    fn unlink_deleted(&self, now_ms: i64) {
         let mut deleted = self.deleted.lock();
-        deleted.retain(|gone| {
+        if deleted.is_empty() {
+            return;
+        }
+        let delay_ms = self.writer.lock().config.file_delete_delay_ms;
+        deleted.retain_mut(|gone| {
+            let deleted_ms = *gone.deleted_ms.get_or_insert(now_ms);
             // Readers hold the file, or a list of segments that has it; nobody gets hold of it anew.
-            if Arc::strong_count(&gone.segment) > 1 || Arc::strong_count(gone.segment.file()) > 1 {
+            let is_read = Arc::strong_count(&gone.segment) > 1 || Arc::strong_count(gone.segment.file()) > 1;
+            if is_read || now_ms.saturating_sub(deleted_ms) < delay_ms {
                 return true;
             }
             for path in &gone.paths {

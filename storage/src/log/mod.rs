@@ -9,21 +9,28 @@
 //! disk). The high watermark is the partition's business, above this crate.
 
 mod append;
+mod compaction;
 mod lookup;
 mod maintain;
 mod open;
 mod prepare;
 mod read;
 mod replay;
+mod retention;
 mod sync;
 mod transactions;
 
 pub use append::{AppendContext, AppendError, Appended, WriteMode};
+pub use compaction::{
+    Cleanable, Compacted, CompactionError, CompactionLimits, CompactionRules, OffsetMap, Pace,
+    UnreadableBatch,
+};
 pub use lookup::TimestampOffset;
 pub use maintain::LogStartError;
 pub use open::{OpenHint, OpenLogError};
 pub use prepare::{PrepareTask, Preparer};
 pub use read::ReadError;
+pub use retention::{RetentionLimits, RetentionOutcome};
 
 pub use crate::recovery::{Cut, CutReason, Recovered};
 
@@ -37,6 +44,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prepare::NextSegment;
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -60,6 +68,10 @@ pub struct LogConfig {
     pub segment_bytes: u32,
     /// `segment.ms`: a segment whose first batch is older than this is rolled at the next append.
     pub segment_ms: i64,
+    /// `segment.jitter.ms`: most that is taken off that, another part of it for each segment, so that not all roll at once.
+    pub segment_jitter_ms: i64,
+    /// `file.delete.delay.ms`: how long the files of a deleted segment stay under another name.
+    pub file_delete_delay_ms: i64,
     /// `index.interval.bytes`: bytes between index entries.
     pub index_interval_bytes: u32,
     /// `segment.index.bytes`: size at which an index is full and its segment is rolled.
@@ -72,11 +84,26 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: i64,
 }
 
+impl LogConfig {
+    /// How long a segment takes appends, in milliseconds, by the jitter that falls to it.
+    fn roll_after_ms(&self, dir: &Path, base_offset: i64) -> i64 {
+        let most_ms = self.segment_jitter_ms.min(self.segment_ms);
+        if most_ms <= 0 {
+            return self.segment_ms;
+        }
+        let mut hasher = DefaultHasher::new();
+        (dir, base_offset).hash(&mut hasher);
+        self.segment_ms - (hasher.finish() % most_ms as u64) as i64
+    }
+}
+
 impl Default for LogConfig {
     fn default() -> LogConfig {
         LogConfig {
             segment_bytes: 256 << 20,
             segment_ms: 7 * 24 * 3600 * 1000,
+            segment_jitter_ms: 0,
+            file_delete_delay_ms: 0,
             index_interval_bytes: 4096,
             segment_index_bytes: 10 << 20,
             message_timestamp_type: TimestampType::CreateTime,

@@ -7,6 +7,7 @@ use crate::fs::{
     offset_of_name, replace_file, segment_path,
 };
 use crate::leader_epochs::{LEADER_EPOCH_CHECKPOINT, LeaderEpochs};
+use crate::log::compaction;
 use crate::log::prepare::{MIN_AHEAD_BYTES, NEXT_SEGMENT_NAME};
 use crate::log::sync::inside_active;
 use crate::log::transactions::Unstable;
@@ -48,12 +49,6 @@ pub enum OpenLogError {
         /// What the file system gives.
         #[source]
         source: io::Error,
-    },
-    /// A compaction of Apache Kafka was cut short and has left files that only it can put in order.
-    #[error("{} is left from an unfinished compaction: start and stop Apache Kafka on it once", path.display())]
-    UnfinishedCompaction {
-        /// The file.
-        path: PathBuf,
     },
     /// A batch in a part of the log that was known to be on disk is damaged.
     #[error("segment {} is damaged at position {position}: {reason:?}", path.display())]
@@ -229,21 +224,19 @@ impl Active {
 /// Lists the directory, and removes what a crash has left half done.
 fn tidy(dir: &Path, fs: &dyn Fs) -> Result<Files, OpenLogError> {
     let failed = |source| OpenLogError::Io { dir: dir.to_path_buf(), source };
-    let mut files = Files::default();
+    let mut files = Files { removed: compaction::recover(dir, fs).map_err(failed)?, ..Files::default() };
     let mut indexes = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         let left_over = name.ends_with(DELETED_SUFFIX)
-            || name.ends_with(".cleaned")
+            || name.ends_with(compaction::CLEANED_SUFFIX)
             || name.ends_with(".tmp")
             || name == NEXT_SEGMENT_NAME;
         if left_over {
             fs.remove_file(&entry.path()).map_err(failed)?;
             files.removed = true;
-        } else if name.ends_with(".swap") {
-            return Err(OpenLogError::UnfinishedCompaction { path: entry.path() });
         } else if let Some(base_offset) = offset_of_name(name, LOG_SUFFIX) {
             files.segments.push(base_offset);
         } else if let Some(offset) = offset_of_name(name, SNAPSHOT_SUFFIX) {

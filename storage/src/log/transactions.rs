@@ -5,11 +5,12 @@ use super::{Inner, Log, LogOffsetMetadata, ReadError, SegmentList};
 use crate::batch::{BatchHeader, ControlMarker};
 use crate::fs::Fs;
 use crate::producer_state::{ActiveProducer, ProducerStates, SequenceError, Transactions, VerificationGuard};
-use crate::segment::Segment;
+use crate::segment::{Segment, SegmentFile};
 use crate::slice::Slice;
 use crate::txn_index::AbortedTransaction;
 use parking_lot::Mutex;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// No transaction holds the last stable offset back.
@@ -123,7 +124,7 @@ impl Log {
         let Some(file) = slice.file() else { return Ok(Vec::new()) };
         self.collect_aborted(from_offset, |segments| {
             let end = u32::try_from(slice.position() + slice.len() as u64).unwrap_or(u32::MAX);
-            segments.offset_bound(file.base_offset(), end, self.inner.fs())
+            segments.offset_bound(file, end, self.inner.fs())
         })
     }
 
@@ -194,11 +195,15 @@ impl Log {
 }
 
 impl SegmentList {
-    /// An offset that is not below those of the batches that begin before `position` in the segment.
-    fn offset_bound(&self, base_offset: i64, position: u32, fs: &dyn Fs) -> io::Result<i64> {
+    /// An offset that is not below those of the batches that begin before `position` in the file.
+    fn offset_bound(&self, file: &Arc<SegmentFile>, position: u32, fs: &dyn Fs) -> io::Result<i64> {
+        let base_offset = file.base_offset();
         let at = self.segments.partition_point(|segment| segment.base_offset() < base_offset);
-        let segment = self.segments.get(at).filter(|segment| segment.base_offset() == base_offset);
-        if let Some(bound) = segment.map_or(Ok(None), |segment| segment.offset_bound(position, fs))? {
+        let Some(segment) = self.segments.get(at).filter(|segment| Arc::ptr_eq(segment.file(), file)) else {
+            // Compacted meanwhile: its positions say nothing any more.
+            return Ok(self.end().offset);
+        };
+        if let Some(bound) = segment.offset_bound(position, fs)? {
             return Ok(bound);
         }
         Ok(self.segments.get(at + 1).map_or(self.end().offset, |next| next.base_offset()))

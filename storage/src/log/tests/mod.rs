@@ -1,10 +1,12 @@
 //! Tests of a log as a whole, on the real file system.
 
 mod appending;
+mod compacting;
 mod faults;
 mod mapped;
 mod model;
 mod recovering;
+mod retaining;
 mod stress;
 mod transactions;
 

@@ -38,6 +38,7 @@ enum Op {
     Checkpoint,
     RollByTime,
     Advance { to: f64 },
+    Retain { share: f64 },
     Reopen,
     Crash { at: f64, active: Damage, older: Damage, indexes: bool, snapshots: bool, again_after: usize },
 }
@@ -108,6 +109,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Checkpoint),
         1 => Just(Op::RollByTime),
         1 => (0.0..1.0).prop_map(|to| Op::Advance { to }),
+        1 => (0.0..1.0).prop_map(|share| Op::Retain { share }),
         1 => Just(Op::Reopen),
         1 => (0.0..1.0, damage(), damage(), any::<bool>(), any::<bool>(), 0..30usize).prop_map(
             |(at, active, older, indexes, snapshots, again_after)| {
@@ -250,6 +252,22 @@ impl Model {
                 self.log.roll_if_due(i64::MAX).unwrap();
             }
             Op::Checkpoint => self.checkpointed = self.log.recovery_point(),
+            Op::Retain { share } => {
+                let bytes = (self.log.size_bytes() as f64 * share) as u64;
+                let limits = RetentionLimits {
+                    retention_ms: None,
+                    retention_bytes: Some(bytes),
+                    high_watermark: self.end(),
+                };
+                let before_bytes = self.log.size_bytes();
+                if let Some(outcome) = self.log.apply_retention(&limits, NOW_MS, |_| ()).unwrap() {
+                    assert!(outcome.log_start_offset >= self.start);
+                    assert_eq!(self.log.size_bytes(), before_bytes - outcome.bytes);
+                    assert!(self.log.size_bytes() >= bytes, "no more than what is too much");
+                    self.start = outcome.log_start_offset;
+                    self.final_below = self.final_below.max(self.start);
+                }
+            }
             Op::Advance { to } => {
                 let to = self.start + ((self.end() - self.start) as f64 * to) as i64;
                 assert_eq!(self.log.advance_log_start_offset(to).unwrap(), to);
@@ -436,7 +454,7 @@ impl Model {
 }
 
 /// How many cases to run: PROPTEST_CASES, or `by_default`.
-fn cases(by_default: u32) -> u32 {
+pub(super) fn cases(by_default: u32) -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(by_default)
 }
 

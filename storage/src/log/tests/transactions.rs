@@ -23,7 +23,7 @@ pub(super) fn send(log: &Log, producer: i64, sequence: i32) -> i64 {
     try_send(log, &data(producer, 0, sequence)).unwrap().base_offset
 }
 
-fn try_send(log: &Log, batch: &CheckedBatch) -> Result<Appended, AppendError> {
+pub(super) fn try_send(log: &Log, batch: &CheckedBatch) -> Result<Appended, AppendError> {
     let header = batch.header();
     let guard = log.maybe_start_verification(
         header.producer_id,
