@@ -58,6 +58,8 @@ pub fn render(broker: &Broker) -> String {
         "1 once a sync or a write has failed.",
         if broker.partitions.is_offline() { 1.0 } else { 0.0 },
     );
+    let offline = broker.partitions.all().iter().filter(|partition| partition.is_offline()).count();
+    page.gauge("fluxmq_offline_partitions", "Partitions that are not served.", offline as f64);
     let groups = &broker.groups;
     page.gauge("fluxmq_groups", "Groups, of either protocol.", groups.count() as f64);
     page.counter("fluxmq_group_turns_total", "Turns of the group coordinator.", load(&groups.stats.turns));

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fluxmq_protocol::StrBytes;
-use fluxmq_storage::log::{Log, OpenHint};
+use fluxmq_storage::log::{Log, OpenHint, Recovered};
 use fluxmq_storage::log_dir::OffsetCheckpoint;
 use parking_lot::Mutex;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::partition::{Partition, PartitionName};
@@ -44,10 +44,10 @@ impl PartitionManager {
     }
 
     /// Opens the partitions of `topics`, recovering them after an unclean end, and returns them by topic and index.
-    /// Each is under the epoch last stored or, if higher, the last in its log.
+    /// Each is under the epoch last stored or, if higher, the last in its log. One whose log can't be opened is offline.
     ///
     /// # Errors
-    /// The first log that can't be opened: the broker must not serve without it.
+    /// The directory can't be listed, or a partition's not be made; or the process has no files left to open.
     pub fn load(&self, topics: &[TopicToLoad]) -> Result<Vec<Vec<Arc<Partition>>>, PartitionError> {
         let inner = &*self.inner;
         let found = self.set_strays_aside(topics)?;
@@ -181,8 +181,19 @@ impl Load<'_> {
             log_start_offset: checkpointed(OffsetCheckpoint::LogStart),
             now_ms: inner.clock.now_ms(),
         };
-        let (log, recovered) = Log::open(&dir, inner.log_config(&topic.config), inner.env.clone(), hint)
-            .map_err(|source| PartitionError::Open { name: name.clone(), source })?;
+        let config = inner.log_config(&topic.config);
+        let (log, recovered) = match Log::open(&dir, config.clone(), inner.env.clone(), hint) {
+            // If it is the process that can't open files, it can't be said of any log what is wrong with it.
+            Err(error) if !error.is_out_of_files() => {
+                error!(
+                    partition = %name,
+                    error = &error as &dyn std::error::Error,
+                    "a log can't be opened: its partition is offline, the others are served; see docs/recovery.md"
+                );
+                (Log::unopened(&dir, config, inner.env.clone(), hint, &error), Recovered::default())
+            }
+            opened => opened.map_err(|source| PartitionError::Open { name: name.clone(), source })?,
+        };
         if let Some(cut) = &recovered.cut {
             warn!(partition = %name, ?cut, end = log.log_end().offset, "a log was cut where it stops being valid");
         }

@@ -318,7 +318,8 @@ impl PartitionManager {
             return Err(offline());
         }
         // Each waits for the disk several times, so several are closed at once.
-        let partitions = self.all();
+        let (unopened, partitions): (Vec<_>, Vec<_>) =
+            self.all().into_iter().partition(|one| one.is_unopened());
         let share = partitions.len().div_ceil(CLOSING_THREADS).max(1);
         std::thread::scope(|scope| {
             let close = |some: &[Arc<Partition>]| some.iter().try_for_each(|partition| partition.close());
@@ -331,7 +332,11 @@ impl PartitionManager {
         self.checkpoint_recovery_points()?;
         self.checkpoint_log_start_offsets()?;
         self.checkpoint_high_watermarks()?;
-        self.inner.dir.mark_clean_shutdown()
+        match unopened.first() {
+            None => self.inner.dir.mark_clean_shutdown(),
+            // Or the next start would take its files as they are.
+            Some(one) => Err(io::Error::other(format!("the log of {} was never opened", one.name()))),
+        }
     }
 }
 

@@ -146,6 +146,8 @@ pub struct Partition {
     /// How far compaction has come, or −1.
     cleaned_until: AtomicI64,
     deleted: AtomicBool,
+    /// The log could not be opened.
+    unopened: bool,
     write_mode: WriteModeSwitch,
     state: Mutex<State>,
     flush_state: FlushState,
@@ -166,6 +168,7 @@ impl Partition {
     ) -> Arc<Self> {
         let first_mode = if policy == FlushPolicy::Always { WriteMode::Plain } else { WriteMode::Mapped };
         let marks = Marks::recovered(log.log_end());
+        let unopened = log.offline().is_some();
         Arc::new(Partition {
             name,
             log,
@@ -174,6 +177,7 @@ impl Partition {
             leader_epoch: AtomicI32::new(leader_epoch),
             cleaned_until: AtomicI64::new(-1),
             deleted: AtomicBool::new(false),
+            unopened,
             write_mode: WriteModeSwitch::new(first_mode),
             state: Mutex::new(State {
                 marks,
@@ -286,10 +290,16 @@ impl Partition {
         self.state.lock().marks.durable_end()
     }
 
-    /// Whether requests are answered with `KAFKA_STORAGE_ERROR`.
+    /// Whether requests are answered with `KAFKA_STORAGE_ERROR`: the log directory failed, or the log could not be opened.
     #[must_use]
     pub fn is_offline(&self) -> bool {
-        self.flusher.health.is_offline()
+        self.unopened || self.flusher.health.is_offline()
+    }
+
+    /// Whether the log could not be opened, though the log directory is fine.
+    #[must_use]
+    pub fn is_unopened(&self) -> bool {
+        self.unopened
     }
 
     /// Whether the topic was deleted; whoever still holds the partition answers `UNKNOWN_TOPIC_OR_PARTITION`.
@@ -300,8 +310,8 @@ impl Partition {
 
     /// Takes the log directory offline after a read or write that failed in a way that is not the client's doing.
     pub fn storage_failed(&self, reason: &dyn std::fmt::Display) {
-        if self.is_deleted() {
-            // Its files have another name, or are gone: that is no failure.
+        if self.is_deleted() || self.unopened {
+            // Its files have another name, or are gone: that is no failure. Or it is one that the directory survived.
             return;
         }
         self.flusher.storage_failed(reason);

@@ -528,3 +528,44 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_log_that_cannot_be_opened_takes_nobody_with_it() {
+    let dir = TempDir::new().unwrap();
+    let topic = || TopicToLoad {
+        name: name(0).topic,
+        id: name(0).topic_id,
+        config: Arc::new(TopicConfig::default()),
+        leader_epochs: vec![0, 0],
+    };
+    let manager = by_hand(dir.path(), FlushPolicy::Acks);
+    for index in 0..2 {
+        let partition = manager.create(name(index), Arc::new(TopicConfig::default()), 0).unwrap();
+        partition.append(&batch(3), Acks::All, NOW_MS).unwrap();
+        partition.sync_now();
+    }
+    drop(manager);
+    let in_the_way = dir.path().join("topic-0/00000000000000000000.log.swap");
+    std::fs::write(&in_the_way, "no batch").unwrap();
+
+    let manager = by_hand(dir.path(), FlushPolicy::Acks);
+    let partitions = manager.load(&[topic()]).unwrap().remove(0);
+    assert_eq!([0, 1].map(|index: usize| partitions[index].is_offline()), [true, false]);
+    assert!(matches!(partitions[0].append(&batch(1), Acks::All, NOW_MS), Err(AppendError::Offline)));
+    assert!(partitions[0].log().read(0, 100, partitions[0].log_end(), true).is_err());
+    // What the maintenance does to all of them.
+    manager.roll_by_time(i64::MAX);
+    manager.apply_retention(i64::MAX).unwrap();
+    manager.checkpoint_recovery_points().unwrap();
+    assert!(!manager.is_offline(), "the directory is fine");
+    partitions[1].append(&batch(1), Acks::All, NOW_MS).unwrap();
+    manager.shut_down().unwrap_err();
+    drop((manager, partitions));
+
+    std::fs::remove_file(in_the_way).unwrap();
+    let manager = by_hand(dir.path(), FlushPolicy::Acks);
+    assert!(manager.is_unclean(), "its log is looked at again");
+    let partitions = manager.load(&[topic()]).unwrap().remove(0);
+    assert_eq!([0, 1].map(|index: usize| partitions[index].log_end().offset), [3, 4]);
+    manager.shut_down().unwrap();
+}

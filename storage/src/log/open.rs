@@ -1,6 +1,6 @@
 //! Opening a log: trusting its files after a clean stop, looking through them after a crash.
 
-use super::{Active, Inner, Log, LogConfig, LogEnv, SegmentList, Writer};
+use super::{Active, Inner, Log, LogConfig, LogEnv, Offline, SegmentList, Writer};
 use crate::batch::BatchHeader;
 use crate::fs::{
     DELETED_SUFFIX, Fs, INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX,
@@ -12,8 +12,9 @@ use crate::log::prepare::{MIN_AHEAD_BYTES, NEXT_SEGMENT_NAME};
 use crate::log::sync::inside_active;
 use crate::log::transactions::Unstable;
 use crate::offset_index::OFFSET_INDEX_ENTRY_BYTES;
+use crate::producer_state::{ProducerStates, Transactions};
 use crate::recovery::{Cut, CutReason, Recovered, ScanRules, scan};
-use crate::segment::{Segment, SegmentEnd, SegmentState};
+use crate::segment::{Segment, SegmentEnd, SegmentState, is_out_of_files};
 use crate::time_index::TIME_INDEX_ENTRY_BYTES;
 use crate::txn_index::entries_of_file;
 use arc_swap::ArcSwap;
@@ -60,6 +61,13 @@ pub enum OpenLogError {
         /// What is wrong with it.
         reason: CutReason,
     },
+}
+
+impl OpenLogError {
+    /// Whether the process, or the system, has no more files to open: nothing is wrong with the log.
+    pub fn is_out_of_files(&self) -> bool {
+        matches!(self, OpenLogError::Io { source, .. } if is_out_of_files(source))
+    }
 }
 
 /// A directory's files, by kind.
@@ -165,7 +173,6 @@ impl Log {
             true => hint.recovery_point.clamp(inside_active(end), end.offset),
             false => end.offset,
         };
-        let can_map = env.preparer.is_some() && fs.supports_mapping(dir);
         let writer = Writer {
             config,
             next_offset,
@@ -177,17 +184,57 @@ impl Log {
             next: None,
             closed: false,
         };
+        let log = Log::assemble(dir, env, list, writer, transactions, log_start_offset, recovery_point);
+        Ok((log, recovered))
+    }
+
+    /// A log in the place of one that can't be opened: it is offline, and nothing in `dir` is touched.
+    pub fn unopened(dir: &Path, config: LogConfig, env: LogEnv, hint: OpenHint, why: &OpenLogError) -> Log {
+        let (kind, cause) = match why {
+            OpenLogError::Io { source, .. } => (source.kind(), format!("{why}: {source}")),
+            OpenLogError::Damaged { .. } => (io::ErrorKind::InvalidData, why.to_string()),
+        };
+        let next_offset = hint.log_start_offset.max(hint.recovery_point);
+        let writer = Writer {
+            config,
+            next_offset,
+            producers: ProducerStates::default(),
+            epochs: LeaderEpochs::new(),
+            epochs_dirty: false,
+            changed: false,
+            active: None,
+            next: None,
+            closed: true,
+        };
+        let list = SegmentList { segments: Vec::new(), empty_at: next_offset };
+        let (start, recovered) = (hint.log_start_offset, hint.recovery_point);
+        let log = Log::assemble(dir, env, list, writer, Transactions::default(), start, recovered);
+        let offline = Offline { what: "opening the log", kind, cause: cause.into() };
+        log.inner.offline.set(offline).expect("it was just made");
+        log
+    }
+
+    fn assemble(
+        dir: &Path,
+        env: LogEnv,
+        list: SegmentList,
+        writer: Writer,
+        transactions: Transactions,
+        log_start_offset: i64,
+        recovery_point: i64,
+    ) -> Log {
+        let can_map = env.preparer.is_some() && env.fs.supports_mapping(dir);
         let inner = Inner {
             dir: dir.to_path_buf(),
             env,
+            // Either it was found durable, or what was looked through has been synced.
+            durable_end: Mutex::new(list.end()),
             segments: ArcSwap::from_pointee(list),
             log_start_offset: AtomicI64::new(log_start_offset),
             writer: Mutex::new(writer),
             sealing: Mutex::new(VecDeque::new()),
             extent_lock: Mutex::new(()),
             sync_lock: Mutex::new(()),
-            // Either it was found durable, or what was looked through has been synced.
-            durable_end: Mutex::new(end),
             recovery_point: AtomicI64::new(recovery_point),
             dir_dirty: AtomicBool::new(false),
             prepare_pending: AtomicBool::new(false),
@@ -198,7 +245,7 @@ impl Log {
             deleted: Mutex::new(Vec::new()),
             unstable: Unstable::new(transactions),
         };
-        Ok((Log { inner: Arc::new(inner) }, recovered))
+        Log { inner: Arc::new(inner) }
     }
 }
 
