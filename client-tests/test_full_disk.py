@@ -5,10 +5,12 @@ import time
 from contextlib import suppress
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from harness.broker import Broker
 from harness.ledger import LedgerProducer, account, all_paused, read_partition
+from harness.members import alter_topic, create_topic
 from harness.power import Disk, needs_root
 
 pytestmark = needs_root
@@ -41,7 +43,8 @@ def test_appends_are_refused_and_come_back(tmp_path, small_disk, topic, acks):
     """acks=all is written with pwrite, acks=1 through the map: neither may end in a signal."""
     # Without idempotence a batch that is sent again comes after those that were under way with it.
     in_order = acks == "all"
-    settings = {"num.partitions": "3", "log.segment.bytes": str(4 << 20)}
+    # Without a reserve, so that it is really full.
+    settings = {"num.partitions": "3", "log.segment.bytes": str(4 << 20), "log.dir.reserve.bytes": "0"}
     config = {"acks": acks, "enable.idempotence": acks == "all", "message.timeout.ms": 60_000, "batch.num.messages": 500,
               "retry.backoff.ms": 50, "retry.backoff.max.ms": 200}
     with Broker(tmp_path / "disk" / "data", overrides=settings, log=tmp_path / "broker.log").start() as broker:
@@ -100,4 +103,47 @@ def test_new_topics_and_producers_are_refused_and_come_back(tmp_path, small_disk
         filler.unlink()
         assert producer.flush(30) == 0, broker.tail()
         assert len(read_partition(broker.bootstrap, topic, 0)) == 50
+        broker.stop()
+
+
+def free_bytes(disk: Disk) -> int:
+    volume = os.statvfs(disk.mount_point)
+    return volume.f_bavail * volume.f_frsize
+
+
+def test_a_reserve_is_kept_for_what_has_to_go_on(tmp_path, small_disk, topic):
+    reserve = 40 << 20
+    settings = {"log.dir.reserve.bytes": str(reserve), "log.segment.bytes": str(4 << 20), "log.retention.check.interval.ms": "500"}
+    with Broker(tmp_path / "disk" / "data", overrides=settings, log=tmp_path / "broker.log").start() as broker:
+        create_topic(broker.bootstrap, topic, 1)
+        producer = LedgerProducer(broker.bootstrap, topic, 0, size_bytes=1000, config={"acks": "all", "enable.idempotence": True,
+                                  "message.timeout.ms": 120_000, "retry.backoff.ms": 50, "retry.backoff.max.ms": 200}).start()
+        wait_until(lambda: len(producer.acknowledged) > 20_000)
+        volume = os.statvfs(small_disk.mount_point)
+        of_root = (volume.f_bfree - volume.f_bavail) * volume.f_frsize
+        with all_paused([producer]):
+            filler = fill(small_disk, leave_kib=(reserve + of_root >> 10) + 20_000)
+        wait_until(lambda: stands_still([producer]))
+        assert reserve // 2 < free_bytes(small_disk) < reserve
+        assert broker.metrics()["fluxmq_log_dir_nearly_full"] == 1
+        assert broker.tail(1000).count("the volume is nearly full") == 1, "said once, and again after a minute"
+
+        # What others wait for goes on: reading, commits of offsets, new topics, deleting records.
+        promised = list(producer.acknowledged)
+        assert_kept(promised, read_partition(broker.bootstrap, topic, 0), True)
+        consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": topic, "enable.auto.commit": False})
+        consumer.commit(offsets=[TopicPartition(topic, 0, 5)], asynchronous=False)
+        assert consumer.committed([TopicPartition(topic, 0)], timeout=10)[0].offset == 5
+        consumer.close()
+        create_topic(broker.bootstrap, topic + "-another", 3)
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        admin.delete_records([TopicPartition(topic, 0, len(promised) // 2)])[TopicPartition(topic, 0)].result(20)
+
+        # It heals by itself when retention makes room.
+        alter_topic(broker.bootstrap, topic, **{"retention.bytes": str(8 << 20)})
+        wait_until(lambda: len(producer.acknowledged) > len(promised) + 3000)
+        assert broker.tail(1000).count("there is room again") >= 1
+        filler.unlink()
+        producer.stop()
+        assert not producer.refused, producer.refused[:3]
         broker.stop()

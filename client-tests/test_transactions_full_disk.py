@@ -29,7 +29,7 @@ def stand_still(workers: list[Worker], for_s: float = 2) -> list[int]:
 
 @pytest.mark.timeout(240)
 def test_transactions_wait_and_go_on(tmp_path, small_disk, topic):  # noqa: F811
-    with Broker(tmp_path / "disk" / "data", overrides=TRANSACTION_SETTINGS, log=tmp_path / "broker.log").start() as broker:
+    with Broker(tmp_path / "disk" / "data", overrides=TRANSACTION_SETTINGS | {"log.dir.reserve.bytes": "0"}, log=tmp_path / "broker.log").start() as broker:
         create_topic(broker.bootstrap, topic, PARTITIONS)
         # Transactions are open for longer than the timeout while the disk is full, so the coordinator's aborts are refused too.
         workers = [Worker(broker.bootstrap, topic, n, PARTITIONS, size_bytes=20_000, config={"transaction.timeout.ms": 5_000}) for n in range(WORKERS)]

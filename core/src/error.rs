@@ -175,6 +175,7 @@ impl From<&AppendError> for ErrorCode {
             // The broker is stopping: it leads the partition no more.
             AppendError::Log(log::AppendError::Closed) => Self::NotLeaderOrFollower,
             AppendError::Offline
+            | AppendError::NearlyFull
             | AppendError::Log(log::AppendError::NoSpace(_) | log::AppendError::Offline(_)) => {
                 Self::KafkaStorageError
             }

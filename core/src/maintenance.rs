@@ -19,6 +19,8 @@ const HIGH_WATERMARK_INTERVAL_MS: u64 = 5_000;
 const FLUSH_CHECK_INTERVAL_MS: u64 = 1_000;
 /// How often idle maps are dropped and deleted files unlinked.
 const TIDY_INTERVAL_MS: u64 = 15_000;
+/// How often the room on the volume is looked at.
+const SPACE_INTERVAL_MS: u64 = 1_000;
 /// A log that nothing was appended to for so long gives its map back: a process has a bounded number of them.
 const IDLE_MAP_MS: i64 = 60_000;
 
@@ -57,6 +59,7 @@ enum Task {
     LogStartOffsets,
     HighWatermarks,
     FlushByTime,
+    Space,
     Retention,
     ExpireProducers,
     Tidy,
@@ -77,6 +80,7 @@ impl Schedule {
             (Task::LogStartOffsets, ms(config.log_flush_start_offset_checkpoint_interval_ms.into())),
             (Task::HighWatermarks, HIGH_WATERMARK_INTERVAL_MS),
             (Task::FlushByTime, scheduler_ms.clamp(1, FLUSH_CHECK_INTERVAL_MS)),
+            (Task::Space, SPACE_INTERVAL_MS),
             (Task::Retention, ms(config.log_retention_check_interval_ms)),
             (Task::ExpireProducers, ms(config.producer_id_expiration_check_interval_ms.into())),
             (Task::Tidy, TIDY_INTERVAL_MS),
@@ -138,6 +142,7 @@ impl Worker {
                 self.partitions.flush_by_time(now_ms);
                 Ok(())
             }
+            Task::Space => self.partitions.watch_space(),
             Task::Retention => {
                 self.partitions.roll_by_time(now_ms);
                 self.partitions.apply_retention(now_ms)
@@ -150,7 +155,7 @@ impl Worker {
             Task::Tidy => {
                 for partition in self.partitions.all() {
                     partition.log().drop_idle_map(now_ms, IDLE_MAP_MS);
-                    partition.log().unlink_deleted(now_ms);
+                    partition.log().unlink_deleted(Some(now_ms));
                 }
                 self.partitions.remove_deleted(now_ms)
             }
@@ -173,12 +178,13 @@ mod tests {
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         assert_eq!(schedule.next(start), Err(Duration::from_secs(1)));
         assert_eq!(schedule.next(at(1)), Ok(Task::FlushByTime));
+        assert_eq!(schedule.next(at(1)), Ok(Task::Space));
         assert_eq!(schedule.next(at(1)), Err(Duration::from_secs(1)));
         // After a long stall every task is due once, not as often as it was missed.
         let mut due = Vec::new();
         while let Ok(task) = schedule.next(at(600)) {
             due.push(task);
         }
-        assert_eq!(due.len(), 7, "{due:?}");
+        assert_eq!(due.len(), 8, "{due:?}");
     }
 }

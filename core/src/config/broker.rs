@@ -108,6 +108,8 @@ pub struct BrokerConfig {
     pub log_retention_check_interval_ms: i64,
     /// What is done in the background waits no longer than this for its first turn.
     pub log_initial_task_delay_ms: i64,
+    /// Bytes of the volume that are kept free; −1 goes by its size.
+    pub log_dir_reserve_bytes: i64,
     /// Compaction.
     pub log_cleaner: LogCleanerConfig,
     /// Threads that recover logs after a crash.
@@ -207,6 +209,7 @@ impl BrokerConfig {
                 .int("log.flush.start.offset.checkpoint.interval.ms"),
             log_retention_check_interval_ms: reader.long("log.retention.check.interval.ms"),
             log_initial_task_delay_ms: reader.long("log.initial.task.delay.ms"),
+            log_dir_reserve_bytes: reader.long("log.dir.reserve.bytes"),
             log_cleaner: LogCleanerConfig {
                 threads: match reader.boolean("log.cleaner.enable") {
                     true => usize::try_from(reader.int("log.cleaner.threads")).unwrap_or(0),

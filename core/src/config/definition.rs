@@ -493,6 +493,7 @@ mod tests {
         let ours = [
             "cluster.id",
             "http.listener",
+            "log.dir.reserve.bytes",
             "log.flush.policy",
             "log.level",
             "shutdown.timeout.ms",

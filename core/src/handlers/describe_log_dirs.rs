@@ -16,6 +16,7 @@ use fluxmq_protocol::{ErrorCode, StrBytes};
 
 use crate::broker::Broker;
 use crate::meta::Topic;
+use crate::partitions::volume_of;
 use crate::request::{Outcome, RequestContext};
 
 /// Asks the file system on the blocking pool.
@@ -35,11 +36,12 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
 fn describe(broker: &Broker, request: &DescribeLogDirsRequest) -> DescribeLogDirsResponse {
     let directory = &broker.config.log_dir;
     let result = DescribeLogDirsResult::default().with_log_dir(absolute(directory));
-    let result = match volume_bytes(directory) {
-        Ok((total_bytes, usable_bytes)) if !broker.partitions.is_offline() => result
+    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let result = match volume_of(directory) {
+        Ok(volume) if !broker.partitions.is_offline() => result
             .with_topics(topics(broker, request))
-            .with_total_bytes(total_bytes)
-            .with_usable_bytes(usable_bytes),
+            .with_total_bytes(bytes(volume.total_bytes))
+            .with_usable_bytes(bytes(volume.free_bytes)),
         _ => result.with_error_code(ErrorCode::KafkaStorageError.code()),
     };
     DescribeLogDirsResponse::default().with_results(vec![result])
@@ -48,13 +50,6 @@ fn describe(broker: &Broker, request: &DescribeLogDirsRequest) -> DescribeLogDir
 fn absolute(directory: &Path) -> StrBytes {
     let path = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
     StrBytes::from_string(path.to_string_lossy().into_owned())
-}
-
-/// The size of the volume, and what of it can still be used.
-fn volume_bytes(directory: &Path) -> rustix::io::Result<(i64, i64)> {
-    let volume = rustix::fs::statvfs(directory)?;
-    let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(volume.f_frsize)).unwrap_or(i64::MAX);
-    Ok((bytes(volume.f_blocks), bytes(volume.f_bavail)))
 }
 
 /// Those asked for that exist, by topic; null asks for all.

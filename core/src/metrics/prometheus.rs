@@ -58,6 +58,11 @@ pub fn render(broker: &Broker) -> String {
         "1 once a sync or a write has failed.",
         if broker.partitions.is_offline() { 1.0 } else { 0.0 },
     );
+    page.gauge(
+        "fluxmq_log_dir_nearly_full",
+        "1 while records are refused because too little of the volume is free.",
+        if broker.partitions.flusher().space.is_low() { 1.0 } else { 0.0 },
+    );
     let offline = broker.partitions.all().iter().filter(|partition| partition.is_offline()).count();
     page.gauge("fluxmq_offline_partitions", "Partitions that are not served.", offline as f64);
     let groups = &broker.groups;

@@ -15,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use super::background::Background;
 use super::partition::Partition;
 use super::rounds::Rounds;
+use super::space::Space;
 
 /// Queued, or in the hands of a flusher.
 const BUSY: u8 = 1;
@@ -94,7 +95,7 @@ struct Queue {
 }
 
 /// The queue of partitions to sync, shared by the partitions of a log directory and its flushers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Flusher {
     queue: Mutex<Queue>,
     work: Condvar,
@@ -102,6 +103,8 @@ pub struct Flusher {
     pub(super) background: Background,
     /// The health of the directory that the partitions lie in.
     pub health: LogDirHealth,
+    /// The room on its volume.
+    pub space: Space,
     /// What syncing cost.
     pub stats: FlushStats,
 }
@@ -114,6 +117,18 @@ enum Work {
 }
 
 impl Flusher {
+    /// For a directory on whose volume `log.dir.reserve.bytes` are kept free.
+    pub(super) fn new(reserve_bytes: i64) -> Flusher {
+        Flusher {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            background: Background::default(),
+            health: LogDirHealth::default(),
+            space: Space::new(reserve_bytes),
+            stats: FlushStats::default(),
+        }
+    }
+
     /// Asks for a sync of everything appended to `partition` so far.
     pub(super) fn request(&self, partition: &Arc<Partition>) {
         if partition.flush_state().request() {

@@ -9,14 +9,16 @@ pub mod partition;
 mod preparer;
 pub mod producer_ids;
 mod rounds;
+pub mod space;
 pub mod waiters;
 pub mod write_mode;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use fluxmq_protocol::StrBytes;
 use fluxmq_storage::batch::TimestampType;
@@ -25,6 +27,7 @@ use fluxmq_storage::log::{Log, LogConfig, LogEnv, OpenHint, OpenLogError};
 use fluxmq_storage::log_dir::LogDir;
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
+use tracing::{info, warn};
 
 use self::background::Background;
 use self::checkpoints::Checkpointed;
@@ -32,11 +35,15 @@ use self::flusher::Flusher;
 pub use self::load::TopicToLoad;
 use self::partition::{DeleteRecordsError, Partition, PartitionName};
 use self::preparer::PrepareQueue;
+use self::space::{SpaceNews, Volume};
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, FlushPolicy, MessageTimestampType, TopicConfig};
 
 /// Threads that sync partitions with waiting producers. See docs/decisions/003-group-commit.md.
 const FLUSHER_THREADS: usize = 4;
+
+/// How often the room on the volume is looked at, at most, while space is being taken.
+const SPACE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Threads that close logs at the end.
 const CLOSING_THREADS: usize = 8;
@@ -123,7 +130,7 @@ impl PartitionManager {
             recovery_threads: usize::try_from(config.num_recovery_threads_per_data_dir).unwrap_or(1).max(1),
             clock,
             env: LogEnv { fs, preparer: Some(preparer.clone()) },
-            flusher: Arc::default(),
+            flusher: Arc::new(Flusher::new(config.log_dir_reserve_bytes)),
             preparer,
             partitions: RwLock::default(),
             checkpointed,
@@ -136,8 +143,17 @@ impl PartitionManager {
                 inner.flusher.run(&|| inner.release_all_waiters());
             })?);
         }
-        let queue = Arc::clone(&inner.preparer);
-        threads.push(named_thread("preparer", move || queue.run())?);
+        let preparing = Arc::clone(&inner);
+        threads.push(named_thread("preparer", move || {
+            let mut looked = Instant::now();
+            preparing.preparer.run(|| {
+                // Whoever writes fast can use up the reserve before it is looked at next.
+                if looked.elapsed() >= SPACE_INTERVAL {
+                    looked = Instant::now();
+                    let _ = preparing.watch_space();
+                }
+            });
+        })?);
         Ok(PartitionManager { inner, threads: Mutex::new(threads) })
     }
 
@@ -245,6 +261,20 @@ impl PartitionManager {
     #[must_use]
     pub fn flusher(&self) -> &Flusher {
         &self.inner.flusher
+    }
+
+    /// Looks at the room on the volume, and says so when records are refused for it or taken again. When there is little,
+    /// deleted files go at once.
+    ///
+    /// # Errors
+    /// The volume can't be asked, or a deleted directory not be removed.
+    pub fn watch_space(&self) -> io::Result<()> {
+        self.inner.watch_space()?;
+        if !self.inner.flusher.space.is_low() {
+            return Ok(());
+        }
+        self.all().iter().for_each(|partition| partition.log().unlink_deleted(None));
+        self.remove_deleted(i64::MAX)
     }
 
     /// The queue of the maintenance thread.
@@ -362,6 +392,26 @@ impl Drop for PartitionManager {
 }
 
 impl Inner {
+    /// Looks at the room on the volume, and says so when records are refused for it or taken again.
+    fn watch_space(&self) -> io::Result<()> {
+        let path = self.dir.path();
+        let volume = volume_of(path)?;
+        match self.flusher.space.look(volume, Instant::now()) {
+            None => {}
+            Some(SpaceNews::Low { reserve_bytes }) => warn!(
+                dir = %path.display(),
+                free_bytes = volume.free_bytes,
+                reserve_bytes,
+                "the volume is nearly full: records are refused until there is room; delete topics or records, or let \
+                 retention keep less (log.dir.reserve.bytes)"
+            ),
+            Some(SpaceNews::Enough) => {
+                info!(dir = %path.display(), free_bytes = volume.free_bytes, "there is room again, records are taken");
+            }
+        }
+        Ok(())
+    }
+
     fn create_directory(&self, name: &PartitionName) -> Result<PathBuf, PartitionError> {
         self.dir
             .create_partition(&name.topic, name.topic_id, name.index)
@@ -424,6 +474,16 @@ fn sync_up_to_log_start(partition: &Arc<Partition>) {
     if partition.durable_end() < partition.log().log_start_offset() {
         partition.sync_now();
     }
+}
+
+/// The size of the volume that `path` lies on.
+///
+/// # Errors
+/// The volume can't be asked.
+pub fn volume_of(path: &Path) -> io::Result<Volume> {
+    let volume = rustix::fs::statvfs(path)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(volume.f_frsize);
+    Ok(Volume { total_bytes: bytes(volume.f_blocks), free_bytes: bytes(volume.f_bavail) })
 }
 
 fn named_thread(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {

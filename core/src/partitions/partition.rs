@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, Ordering};
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use fluxmq_protocol::StrBytes;
@@ -54,6 +54,9 @@ pub enum AppendError {
     /// The partition was deleted: `UNKNOWN_TOPIC_OR_PARTITION`.
     #[error("the partition was deleted")]
     Deleted,
+    /// The volume is nearly full, and this is a client's batch: `KAFKA_STORAGE_ERROR`, which clients try again for.
+    #[error("the volume is nearly full")]
+    NearlyFull,
     /// The log refused it, or could not write it.
     #[error(transparent)]
     Log(#[from] log::AppendError),
@@ -360,6 +363,9 @@ impl Partition {
         transaction: TransactionContext,
     ) -> Result<AppendOutcome, AppendError> {
         self.check_appendable()?;
+        if origin == AppendOrigin::Client && self.flusher.space.is_low() {
+            return Err(AppendError::NearlyFull);
+        }
         let wanted = visibility(self.policy, acks, false);
         let context = AppendContext {
             leader_epoch: self.leader_epoch(),
@@ -368,10 +374,12 @@ impl Partition {
             origin,
             transaction,
         };
-        let appended = self.log.append(batch, context).inspect_err(|error| {
-            if let log::AppendError::Offline(offline) = error {
-                self.storage_failed(&format_args!("{}: {offline}", self.name));
+        let appended = self.log.append(batch, context).inspect_err(|error| match error {
+            log::AppendError::Offline(offline) => self.storage_failed(&format_args!("{}: {offline}", self.name)),
+            log::AppendError::NoSpace(cause) if self.flusher.space.may_say(Instant::now()) => {
+                tracing::warn!(partition = %self.name, %cause, "no room for records: they are refused until there is");
             }
+            _ => {}
         })?;
         let end_offset = appended.last_offset + 1;
 

@@ -23,12 +23,13 @@ impl Preparer for PrepareQueue {
 
 impl PrepareQueue {
     /// The body of the thread. A log that needs more than one step goes behind the others after each, so that one
-    /// that fills quickly doesn't keep them waiting.
-    pub(super) fn run(&self) {
+    /// that fills quickly doesn't keep them waiting. `after_step` is called when space may have been taken.
+    pub(super) fn run(&self, mut after_step: impl FnMut()) {
         while let Some(task) = self.next() {
             if let Some(rest) = task.run() {
                 self.tasks.lock().push_back(rest);
             }
+            after_step();
         }
     }
 

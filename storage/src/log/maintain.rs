@@ -180,8 +180,9 @@ impl Log {
         Ok(offset)
     }
 
-    /// Unlinks the files of deleted segments that nobody reads any more and whose time has come.
-    pub fn unlink_deleted(&self, now_ms: i64) {
+    /// Unlinks the files of deleted segments that nobody reads any more and whose time has come; without a time, whether it
+    /// has or not.
+    pub fn unlink_deleted(&self, now_ms: Option<i64>) {
         self.inner.unlink_deleted(now_ms);
     }
 
@@ -222,21 +223,23 @@ impl Inner {
     /// Unlinks what was just deleted, unless it has to stay for a while.
     pub(super) fn unlink_at_once(&self) {
         if self.writer.lock().config.file_delete_delay_ms == 0 {
-            self.unlink_deleted(0);
+            self.unlink_deleted(None);
         }
     }
 
-    fn unlink_deleted(&self, now_ms: i64) {
+    fn unlink_deleted(&self, now_ms: Option<i64>) {
         let mut deleted = self.deleted.lock();
         if deleted.is_empty() {
             return;
         }
         let delay_ms = self.writer.lock().config.file_delete_delay_ms;
         deleted.retain_mut(|gone| {
-            let deleted_ms = *gone.deleted_ms.get_or_insert(now_ms);
+            let waits = now_ms.is_some_and(|now_ms| {
+                now_ms.saturating_sub(*gone.deleted_ms.get_or_insert(now_ms)) < delay_ms
+            });
             // Readers hold the file, or a list of segments that has it; nobody gets hold of it anew.
             let is_read = Arc::strong_count(&gone.segment) > 1 || Arc::strong_count(gone.segment.file()) > 1;
-            if is_read || now_ms.saturating_sub(deleted_ms) < delay_ms {
+            if is_read || waits {
                 return true;
             }
             for path in &gone.paths {

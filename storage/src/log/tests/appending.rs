@@ -249,7 +249,7 @@ fn moving_the_log_start_deletes_whole_segments_and_spares_readers() {
     };
     assert!(names().iter().any(|name| name == "00000000000000000000.log.deleted"));
     drop(held);
-    log.unlink_deleted(NOW_MS);
+    log.unlink_deleted(None);
     assert!(names().is_empty());
     assert_eq!(log.advance_log_start_offset(3).unwrap(), bases[2] + 1, "it doesn't go back");
     assert!(matches!(log.advance_log_start_offset(201), Err(LogStartError::BeyondEnd { .. })));

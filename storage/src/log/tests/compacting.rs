@@ -592,7 +592,7 @@ fn readers_of_what_is_replaced_go_on() {
     // An old slice's positions mean nothing in the new segments: the list is one that is long enough.
     assert!(!log.aborted_transactions_in(0, &slice).unwrap().is_empty());
     drop((slice, old));
-    log.unlink_deleted(NOW_MS);
+    log.unlink_deleted(None);
     let names = std::fs::read_dir(model.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(names.into_iter().all(|name| !name.to_str().unwrap().ends_with(".deleted")));
 }
