@@ -45,7 +45,7 @@ while ((SECONDS < end)); do
     set_number=$((set_number + 1))
     echo "== set $set_number, $(((end - SECONDS + 59) / 60)) minutes left"
     rm -rf target/soak
-    target/venv/bin/python -m pytest client-tests/test_kill.py client-tests/test_power_cut.py --all -q -s -x \
+    target/venv/bin/python -m pytest client-tests/test_kill.py client-tests/test_power_cut.py client-tests/test_compaction_kill.py --all -q -s -x \
         -p no:cacheprovider --basetemp=target/soak --timeout 1800
 done
 rm -rf target/soak

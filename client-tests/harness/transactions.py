@@ -1,6 +1,7 @@
 """Transactions on librdkafka: producers, readers of what is committed, and a record of what became of each transaction."""
 
 import random
+import re
 import subprocess
 import threading
 import time
@@ -132,10 +133,10 @@ class Worker:
     group: the number of the transaction plus one. Values are `worker:transaction:record:records`."""
 
     def __init__(self, bootstrap: str, topic: str, number: int, partitions: int, *, abort_every: int = 3, pause_s: float = 0.0,
-                 size_bytes: int = 0, config: dict | None = None):
+                 size_bytes: int = 0, keyed: bool = False, config: dict | None = None):
         self.bootstrap, self.topic, self.number, self.partitions = bootstrap, topic, number, partitions
         self.abort_every, self.pause_s = abort_every, pause_s
-        self.size_bytes, self.config = size_bytes, config or {}
+        self.size_bytes, self.keyed, self.config = size_bytes, keyed, config or {}
         self.outcomes = Outcomes()
         self.failed: BaseException | None = None
         self.told: str = ""  # the last error that was not the end of anything
@@ -187,7 +188,9 @@ class Worker:
             made.begin_transaction()
             for i in range(records):
                 value = b"%d:%d:%d:%d" % (self.number, number, i, records)
-                made.produce(self.topic, value.ljust(self.size_bytes), partition=(number + i) % self.partitions)
+                # Where logs are compacted each record has a key of its own, and stays.
+                key = value if self.keyed else None
+                made.produce(self.topic, value.ljust(self.size_bytes), key=key, partition=(number + i) % self.partitions)
             # Not called again when the connection breaks under it: librdkafka then waits without an end.
             made.send_offsets_to_transaction([TopicPartition(self.topic, 0, number + 1)], group, 10)
             if number % self.abort_every == 1:
@@ -334,6 +337,8 @@ def account(workers: list[Worker] | list[JavaWorker]) -> Account:
     repeated = 0
     for partition in range(first.partitions):
         for value in values(first.bootstrap, first.topic, partition):
+            if not re.match(rb"\d+:\d+:\d+:\d+ *$", value):
+                continue  # somebody else's
             worker, number, record, records = map(int, value.split(b":"))
             found = seen.setdefault((worker, number), set())
             repeated += record in found

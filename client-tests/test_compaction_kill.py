@@ -1,0 +1,177 @@
+"""kill -9 and power cuts while logs are compacted and shortened: the last acknowledged value of each key is there, or a later one that was
+sent; no transaction is lost, torn or comes back; and committed offsets, in a log that is compacted too, are what they were."""
+
+import random
+import re
+import threading
+import time
+
+import pytest
+from confluent_kafka import Producer
+
+from conftest import TRANSACTION_SETTINGS
+from harness.broker import Broker
+from harness.members import create_topic, eventually
+from harness.power import Disk, needs_root, no_background_writeback
+from harness.transactions import QUIET, UNCOMMITTED, Worker, account, messages
+
+PARTITIONS, KEYS = 2, 40
+# Logs that are rolled and compacted all the time, those of the coordinators too.
+SETTINGS = TRANSACTION_SETTINGS | {
+    "log.cleaner.backoff.ms": "50", "log.cleaner.min.cleanable.ratio": "0.01", "log.cleaner.delete.retention.ms": "300",
+    "log.retention.check.interval.ms": "200", "offsets.topic.segment.bytes": str(1 << 20), "transaction.state.log.segment.bytes": str(1 << 20),
+    "log.segment.delete.delay.ms": "0",
+}
+COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(1 << 20), "segment.ms": "1000"}
+
+
+class KeyedWriter:
+    """Writes 1, 2, 3, ... under each of some keys to its own partition, as fast as it can; each key knows what was acknowledged last."""
+
+    def __init__(self, bootstrap: str, topic: str, partition: int):
+        self.topic, self.partition = topic, partition
+        self.acknowledged = [0] * KEYS
+        self.sent = [0] * KEYS
+        self.failed: list[str] = []
+        self._producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 2, "batch.num.messages": 200,
+                                   "message.timeout.ms": 120_000, "retry.backoff.ms": 20, "retry.backoff.max.ms": 200, **QUIET})
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def count(self) -> int:
+        return sum(self.acknowledged)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            for key in range(KEYS):
+                self.sent[key] += 1
+                self._produce(key, self.sent[key])
+            self._producer.poll(0)
+            time.sleep(0.001)
+
+    def _produce(self, key: int, number: int) -> None:
+        def delivered(error, _message) -> None:
+            if error:
+                self.failed.append(str(error))
+            else:
+                self.acknowledged[key] = number
+        value = b"=%d=" % number + b"v" * 200
+        while True:
+            try:
+                self._producer.produce(self.topic, value, key=b"hot-%d" % key, partition=self.partition, on_delivery=delivered)
+                return
+            except BufferError:
+                self._producer.poll(0.05)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(30)
+        self._producer.flush(60)
+
+    def abandon(self) -> list[int]:
+        """What was acknowledged; nothing of what is under way is waited for."""
+        promised = list(self.acknowledged)
+        self._stopping.set()
+        self._thread.join(30)
+        self._producer.purge()
+        return promised
+
+    def check(self, bootstrap: str, promised: list[int]) -> int:
+        """Fails unless each key has a value that is not older than the one promised, and was sent. Gives the number of records."""
+        found: dict[int, int] = {}
+        everything = messages(bootstrap, self.topic, self.partition, isolation=UNCOMMITTED)  # open transactions are in the way of others
+        last_offset = -1
+        for message in everything:
+            assert message.offset() > last_offset
+            last_offset = message.offset()
+            if message.key() and (key := re.fullmatch(rb"hot-(\d+)", message.key())):
+                number = int(re.match(rb"=(\d+)=", message.value())[1])
+                assert number > found.get(int(key[1]), 0), f"key {key[1]}: {number} after {found[int(key[1])]}"
+                found[int(key[1])] = number
+        lost = [(key, number, found.get(key, 0)) for key, number in enumerate(promised) if found.get(key, 0) < number]
+        assert not lost, f"key, acknowledged, found: {lost[:5]}"
+        assert all(found.get(key, 0) <= number for key, number in enumerate(self.sent))
+        return len(everything)
+
+
+def rounds_said(broker: Broker, topic: str) -> int:
+    """Rounds of compaction that have come to their end in the topic."""
+    return len(re.findall(rf"compacted a log.*{re.escape(topic)}", broker.log.read_text(errors="replace")))
+
+
+@pytest.mark.timeout(1500)
+def test_kills_while_logs_are_compacted(tmp_path, topic, full):
+    kills = 40 if full else 4
+    with Broker(tmp_path / "data", overrides=SETTINGS).start() as broker:
+        create_topic(broker.bootstrap, topic, PARTITIONS, **COMPACTED)
+        writers = [KeyedWriter(broker.bootstrap, topic, partition) for partition in range(PARTITIONS)]
+        workers = [Worker(broker.bootstrap, topic, number, PARTITIONS, keyed=True).start() for number in range(2)]
+        for kill in range(kills):
+            rounds = rounds_said(broker, topic)
+            before = [one.count for one in writers] + [worker.outcomes.count for worker in workers]
+            eventually("compaction under load", lambda: rounds_said(broker, topic) > rounds and all(
+                now >= then + 10 for now, then in zip([one.count for one in writers] + [worker.outcomes.count for worker in workers], before)), 90)
+            time.sleep(random.uniform(0.0, 1.2))
+            broker.kill()
+            promised = [list(writer.acknowledged) for writer in writers]
+            broker.start()
+            records = [writer.check(broker.bootstrap, numbers) for writer, numbers in zip(writers, promised)]
+            print(f"kill {kill + 1}: {rounds_said(broker, topic)} rounds, acknowledged {[sum(p) for p in promised]}, records left {records}")
+        for one in writers + workers:
+            one.stop()
+        for writer in writers:
+            assert not writer.failed, writer.failed[:3]
+            assert writer.acknowledged == writer.sent
+            writer.check(broker.bootstrap, writer.acknowledged)
+        result = account(workers)
+        print(f"{kills} kills: {result}")
+        result.assert_kept()
+        assert result.committed > 0 and result.aborted > 0
+        broker.stop()
+
+
+def cut_under_load(tmp_path, topic: str, policy: str, cut: int) -> None:
+    """A disk, a broker that compacts under load, the power goes, the copy is recovered and held against what was acknowledged."""
+    settings = SETTINGS | {"log.flush.policy": policy}
+    disk, after = Disk.create(tmp_path / "disk.img", tmp_path / "disk"), None
+    try:
+        with no_background_writeback(), Broker(tmp_path / "disk" / "data", overrides=settings, log=tmp_path / "before.log").start() as broker:
+            create_topic(broker.bootstrap, topic, PARTITIONS, **COMPACTED)
+            writers = [KeyedWriter(broker.bootstrap, topic, partition) for partition in range(PARTITIONS)]
+            workers = [Worker(broker.bootstrap, topic, number, PARTITIONS, keyed=True).start() for number in range(2)]
+            eventually("compaction", lambda: rounds_said(broker, topic) >= 2 and all(worker.outcomes.committed for worker in workers), 60)
+            time.sleep(random.uniform(0.0, 1.5))
+            broker.freeze()
+            # What was answered before may be on its way still.
+            time.sleep(0.3)
+            promised = [writer.abandon() for writer in writers]
+            told = [list(worker.outcomes.committed) for worker in workers]
+            after = disk.cut(tmp_path / "after.img", tmp_path / "after")
+        disk.discard()
+        with Broker(tmp_path / "after" / "data", overrides=settings, log=tmp_path / "after.log").start() as recovered:
+            records = [writer.check(recovered.bootstrap, numbers) for writer, numbers in zip(writers, promised)]
+            there = {tuple(map(int, m.value().split(b":")[:2])) for p in range(PARTITIONS)
+                     for m in messages(recovered.bootstrap, topic, p) if m.value() and re.match(rb"\d+:\d+:", m.value())}
+            lost = [(worker.number, n) for worker, numbers in zip(workers, told) for n in numbers if (worker.number, n) not in there]
+            print(f"cut {cut + 1}: acknowledged {[sum(p) for p in promised]}, records left {records}, transactions {sum(map(len, told))}, lost {lost}")
+            assert not lost, f"acknowledged transactions: {lost[:5]}"
+    finally:
+        disk.discard()
+        if after is not None:
+            after.discard()
+
+
+@needs_root
+@pytest.mark.timeout(1500)
+def test_power_cuts_while_logs_are_compacted(tmp_path, topic, full):
+    for cut in range(20 if full else 3):
+        cut_under_load(tmp_path, topic, "acks", cut)
+
+
+@needs_root
+def test_never_policy_loses_values(tmp_path, topic):
+    """Shows that the test above can fail."""
+    with pytest.raises(AssertionError, match="acknowledged"):
+        cut_under_load(tmp_path, topic, "never", 0)
