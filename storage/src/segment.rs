@@ -617,17 +617,23 @@ impl<'a> Headers<'a> {
                 0
             }
         };
-        let header = BatchHeader::parse(&self.window[from..self.window_len])
-            .map_err(|error| invalid_data(position, &error.to_string()))?;
-        let left = (self.limit - position) as usize;
-        if header.size_in_bytes() > left {
-            return Err(invalid_data(
-                position,
-                &format!("a batch of {} bytes where {left} are left", header.size_in_bytes()),
-            ));
-        }
+        let header = plausible_header(&self.window[from..self.window_len], position, self.limit)?;
         Ok(Some(header))
     }
+}
+
+/// The header at the start of `bytes`, which lie at `position`, if there can be a batch with it before `limit`: what is read
+/// without a look at the checksum must not lead past a batch.
+fn plausible_header(bytes: &[u8], position: u32, limit: u32) -> io::Result<BatchHeader> {
+    let header = BatchHeader::parse(bytes).map_err(|error| invalid_data(position, &error.to_string()))?;
+    let (size_bytes, left) = (header.size_in_bytes(), (limit - position) as usize);
+    if size_bytes > left {
+        return Err(invalid_data(position, &format!("a batch of {size_bytes} bytes where {left} are left")));
+    }
+    if header.last_offset_delta < 0 || header.next_offset() <= header.base_offset {
+        return Err(invalid_data(position, "a batch that ends before it begins"));
+    }
+    Ok(header)
 }
 
 fn invalid_data(position: u32, what: &str) -> io::Error {

@@ -1,6 +1,6 @@
 //! The batches of a segment one after the other, with few reads.
 
-use super::{SegmentFile, invalid_data, read_up_to_at};
+use super::{SegmentFile, plausible_header, read_up_to_at};
 use crate::batch::{BatchHeader, HEADER_SIZE_BYTES};
 use std::io;
 
@@ -34,15 +34,8 @@ impl<'a> Batches<'a> {
             return Ok(None);
         }
         self.hold(HEADER_SIZE_BYTES.min(left))?;
-        let header = BatchHeader::parse(&self.chunk[self.given..])
-            .map_err(|error| invalid_data(position, &error.to_string()))?;
+        let header = plausible_header(&self.chunk[self.given..], position, self.limit)?;
         let size_bytes = header.size_in_bytes();
-        if size_bytes > left {
-            return Err(invalid_data(
-                position,
-                &format!("a batch of {size_bytes} bytes where {left} are left"),
-            ));
-        }
         self.hold(size_bytes)?;
         let from = self.given;
         self.given += size_bytes;

@@ -3,6 +3,7 @@
 mod appending;
 mod compacting;
 mod faults;
+mod flipping;
 mod mapped;
 mod model;
 mod recovering;
