@@ -6,26 +6,39 @@
 #   scripts/soak.sh groups [minutes] [--protocol consumer] [--bootstrap HOST:PORT] [--rate RECORDS_A_SECOND]
 #                                  two groups of ten whose members leave, are killed and join, while the broker is killed and
 #                                  started again: 30 minutes. With --bootstrap the broker is one that is there, and stays.
+#   scripts/soak.sh model [minutes]   the log against its models, through crashes and compactions, with other operations all the
+#                                  time: 30 minutes. A run that fails is kept in storage/proptest-regressions, and is the first
+#                                  that `cargo test -p fluxmq-storage` does again
 set -euo pipefail
 ROOT="$(cd "$(dirname "$0")/.." && pwd)"
 cd "$ROOT"
 . scripts/tools.sh
 
 usage() {
-    sed -n '4,8s/^# \{0,1\}//p' "$0" >&2
+    sed -n '4,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 mode=crashes
-if [[ ${1:-} == groups ]]; then
-    mode=groups
+if [[ ${1:-} == groups || ${1:-} == model ]]; then
+    mode=$1
     shift
 fi
-minutes=$([[ $mode == groups ]] && echo 30 || echo 60)
+minutes=$([[ $mode == crashes ]] && echo 60 || echo 30)
 if [[ ${1:-} =~ ^[0-9]+$ ]]; then
     minutes=$1
     shift
 fi
 [[ $mode == groups || $# -eq 0 ]] || usage
+if [[ $mode == model ]]; then
+    cargo test --release -p fluxmq-storage --lib --no-run
+    end=$((SECONDS + minutes * 60))
+    while ((SECONDS < end)); do
+        PROPTEST_CASES=20000 cargo test --quiet --release -p fluxmq-storage --lib -- --nocapture \
+            log::tests::model log::tests::compacting::readers_of_a_compacted_log | grep -E '^(model|compaction):|test result'
+    done
+    echo "$minutes minutes, no violation"
+    exit
+fi
 need_java
 need_python
 

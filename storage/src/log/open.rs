@@ -272,18 +272,21 @@ impl Active {
 /// Lists the directory, and removes what a crash has left half done.
 fn tidy(dir: &Path, fs: &dyn Fs) -> Result<Files, OpenLogError> {
     let failed = |source| OpenLogError::Io { dir: dir.to_path_buf(), source };
-    let mut files = Files { removed: compaction::recover(dir, fs).map_err(failed)?, ..Files::default() };
+    let mut files = Files::default();
     let mut indexes = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
+    let mut names = names_in(dir).map_err(failed)?;
+    if names.iter().any(|name| name.ends_with(compaction::SWAP_SUFFIX)) {
+        compaction::recover(dir, &names, fs).map_err(failed)?;
+        files.removed = true;
+        names = names_in(dir).map_err(failed)?;
+    }
+    for name in &names {
         let left_over = name.ends_with(DELETED_SUFFIX)
             || name.ends_with(compaction::CLEANED_SUFFIX)
             || name.ends_with(".tmp")
             || name == NEXT_SEGMENT_NAME;
         if left_over {
-            fs.remove_file(&entry.path()).map_err(failed)?;
+            fs.remove_file(&dir.join(name)).map_err(failed)?;
             files.removed = true;
         } else if let Some(base_offset) = offset_of_name(name, LOG_SUFFIX) {
             files.segments.push(base_offset);
@@ -293,7 +296,7 @@ fn tidy(dir: &Path, fs: &dyn Fs) -> Result<Files, OpenLogError> {
             .iter()
             .find_map(|suffix| offset_of_name(name, suffix))
         {
-            indexes.push((base_offset, entry.path()));
+            indexes.push((base_offset, dir.join(name)));
         }
     }
     files.segments.sort_unstable();
@@ -305,6 +308,12 @@ fn tidy(dir: &Path, fs: &dyn Fs) -> Result<Files, OpenLogError> {
         }
     }
     Ok(files)
+}
+
+/// The names in a directory, but for those that nobody here has made.
+fn names_in(dir: &Path) -> io::Result<Vec<String>> {
+    let names = std::fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+    names.filter_map(Result::transpose).collect()
 }
 
 impl Opening<'_> {

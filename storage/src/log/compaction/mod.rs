@@ -16,7 +16,7 @@ mod transactions;
 pub use cleanable::{Cleanable, CompactionLimits};
 pub use filter::UnreadableBatch;
 pub use offset_map::OffsetMap;
-pub(super) use swap::{CLEANED_SUFFIX, recover};
+pub(super) use swap::{CLEANED_SUFFIX, SWAP_SUFFIX, recover};
 
 use super::{Log, Offline, SegmentList};
 use crate::batch::{self, BatchRules, ControlMarker};
@@ -187,7 +187,10 @@ impl Round<'_, '_> {
                 break;
             }
         }
-        self.fill(map, segments, first_dirty_offset, CleanedTransactions::new(aborted.clone()))?;
+        // Those that ended before would be taken for their producers' next ones.
+        let still_open =
+            aborted.iter().filter(|one| one.last_offset >= first_dirty_offset).copied().collect();
+        self.fill(map, segments, first_dirty_offset, CleanedTransactions::new(still_open))?;
         done.cleaned_until = map.end_offset();
         done.keys = map.len();
         let last_records: LastRecords = {
@@ -227,15 +230,17 @@ impl Round<'_, '_> {
         mut transactions: CleanedTransactions,
     ) -> Result<(), CompactionError> {
         map.set_end_offset(from_offset);
-        for segment in segments {
+        let dirty = segments.partition_point(|segment| segment.end().next_offset <= from_offset);
+        for segment in &segments[dirty..] {
             let end = segment.end();
-            // Transactions may reach from what was seen into what wasn't, so these batches are looked at too.
             let mut batches = Batches::new(segment.file(), end.position);
             while let Some((position, header, bytes)) = batches.next().map_err(|error| self.failed(error))? {
                 self.pace(bytes.len())?;
+                if header.last_offset() < from_offset {
+                    continue;
+                }
                 let marker = if header.is_control() { ControlMarker::of_batch(bytes) } else { None };
-                let aborted = transactions.follow(&header, marker);
-                if aborted || header.is_control() || header.last_offset() < from_offset {
+                if transactions.follow(&header, marker) || header.is_control() {
                     continue;
                 }
                 let unreadable = |reason| self.unreadable(segment, position, reason);

@@ -60,15 +60,14 @@ pub(super) fn complete(dir: &Path, base_offset: i64, fs: &dyn Fs) -> io::Result<
     fs.sync_dir(dir)
 }
 
-/// Brings to its end what a crash has left of a compaction, Kafka's or ours. Gives whether there was something.
+/// Brings to its end what a crash has left of a compaction, Kafka's or ours, in a directory with these names.
 ///
 /// # Errors
 /// What the file system gives; `InvalidData` if the new segment is damaged.
-pub(in crate::log) fn recover(dir: &Path, fs: &dyn Fs) -> io::Result<bool> {
-    let mut left = LeftOver::list(dir)?;
-    let (first_cleaned, found) = (left.first_cleaned, !left.swap_files.is_empty());
-    for base_offset in std::mem::take(&mut left.swapped) {
-        if first_cleaned.is_some_and(|cleaned| cleaned < base_offset) {
+pub(in crate::log) fn recover(dir: &Path, names: &[String], fs: &dyn Fs) -> io::Result<()> {
+    let left = LeftOver::of(names);
+    for base_offset in left.swapped {
+        if left.first_cleaned.is_some_and(|cleaned| cleaned < base_offset) {
             // Kafka was splitting a segment and hadn't written all of its parts (KAFKA-6264).
             continue;
         }
@@ -98,10 +97,10 @@ pub(in crate::log) fn recover(dir: &Path, fs: &dyn Fs) -> io::Result<bool> {
         fs.rename(&swap, &segment_path(dir, base_offset, LOG_SUFFIX))?;
         fs.sync_dir(dir)?;
     }
-    for path in &left.swap_files {
-        remove_if_there(path, fs)?;
-    }
-    Ok(found)
+    names
+        .iter()
+        .filter(|name| name.ends_with(SWAP_SUFFIX))
+        .try_for_each(|name| remove_if_there(&dir.join(name), fs))
 }
 
 /// What a crash has left in a directory.
@@ -111,23 +110,17 @@ struct LeftOver {
     segments: Vec<i64>,
     /// Base offsets of the records under `.swap`, ascending.
     swapped: Vec<i64>,
-    /// Everything under `.swap`.
-    swap_files: Vec<PathBuf>,
     /// The least base offset of records under `.cleaned`.
     first_cleaned: Option<i64>,
 }
 
 impl LeftOver {
-    fn list(dir: &Path) -> io::Result<LeftOver> {
+    fn of(names: &[String]) -> LeftOver {
         let mut left = LeftOver::default();
-        for entry in std::fs::read_dir(dir)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
+        for name in names {
             if let Some(base_offset) = offset_of_name(name, LOG_SUFFIX) {
                 left.segments.push(base_offset);
             } else if let Some(name) = name.strip_suffix(SWAP_SUFFIX) {
-                left.swap_files.push(entry.path());
                 left.swapped.extend(offset_of_name(name, LOG_SUFFIX));
             } else if let Some(name) = name.strip_suffix(CLEANED_SUFFIX) {
                 let base_offset = offset_of_name(name, LOG_SUFFIX);
@@ -135,7 +128,7 @@ impl LeftOver {
             }
         }
         left.swapped.sort_unstable();
-        Ok(left)
+        left
     }
 }
 

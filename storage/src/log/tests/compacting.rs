@@ -436,6 +436,9 @@ proptest! {
 
     #[test]
     fn readers_of_a_compacted_log_know_the_last_value_of_each_key(ops in proptest::collection::vec(op(), 1..120)) {
+        static TALLY: Tally = Tally::new("compaction");
+        let is_crash = |op: &&Op| matches!(op, Op::CutShort { .. } | Op::Reopen { clean: false });
+        TALLY.case(ops.len(), ops.iter().filter(is_crash).count());
         let mut model = Model::new();
         for op in ops {
             model.apply(op);

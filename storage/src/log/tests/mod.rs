@@ -15,6 +15,31 @@ use super::*;
 use crate::batch::{BatchBuilder, CheckedBatch, verify_stored};
 use crate::fs::RealFs;
 use crate::producer_state::{AppendOrigin, TransactionContext};
+use std::sync::atomic::AtomicU64;
+
+/// What a model has done so far, said from time to time when it runs for long.
+struct Tally {
+    name: &'static str,
+    cases: AtomicU64,
+    operations: AtomicU64,
+    crashes: AtomicU64,
+}
+
+impl Tally {
+    const fn new(name: &'static str) -> Tally {
+        let [cases, operations, crashes] = [const { AtomicU64::new(0) }; 3];
+        Tally { name, cases, operations, crashes }
+    }
+
+    fn case(&self, operations: usize, crashes: usize) {
+        let operations = self.operations.fetch_add(operations as u64, Ordering::Relaxed) + operations as u64;
+        let crashes = self.crashes.fetch_add(crashes as u64, Ordering::Relaxed) + crashes as u64;
+        let cases = self.cases.fetch_add(1, Ordering::Relaxed) + 1;
+        if cases.is_multiple_of(10_000) {
+            println!("{}: {cases} cases, {operations} operations, {crashes} crashes", self.name);
+        }
+    }
+}
 
 const NOW_MS: i64 = 1_700_000_000_000;
 

@@ -463,6 +463,8 @@ proptest! {
 
     #[test]
     fn a_log_does_what_a_list_of_batches_does(ops in proptest::collection::vec(op(), 1..120)) {
+        static TALLY: Tally = Tally::new("model");
+        TALLY.case(ops.len(), ops.iter().filter(|op| matches!(op, Op::Crash { .. })).count());
         let mut model = Model::new();
         for op in ops {
             model.apply(op);
