@@ -4,16 +4,22 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tempfile::TempDir;
 
 use crate::config::{BrokerConfig, ConfigFault, Origin, Settings};
 use crate::config::{environment, listeners, properties};
+use crate::log_command::LogCommand;
 
 /// A Kafka-wire-compatible log broker.
 #[derive(Debug, Default, Parser)]
 #[command(name = "fluxmq", version, about, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Port of the first listener [default: 9092].
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
@@ -53,6 +59,14 @@ pub struct Cli {
     /// Longest time a stop may take, in seconds, or with a unit: 500ms, 30s, 2m [default: 30s].
     #[arg(long, value_name = "TIME", value_parser = parse_milliseconds)]
     pub shutdown_timeout: Option<u64>,
+}
+
+/// What the binary does besides serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Look at the files of logs, without changing them.
+    #[command(subcommand)]
+    Log(LogCommand),
 }
 
 /// What the broker is to be started with.
@@ -184,6 +198,18 @@ mod tests {
         let config = launch(&args, &[]).unwrap().config;
         assert_eq!(config.listeners[0].port, 9092);
         assert_eq!(config.notices, []);
+    }
+
+    #[test]
+    fn commands_stand_alone() {
+        let parse =
+            |args: &[&str]| Cli::try_parse_from(std::iter::once("fluxmq").chain(args.iter().copied()));
+        assert!(parse(&[]).unwrap().command.is_none());
+        let verify = parse(&["log", "verify", "a", "b"]).unwrap().command;
+        assert!(matches!(verify, Some(Command::Log(LogCommand::Verify(v))) if v.paths.len() == 2));
+        for args in [&["--port", "1", "log", "verify", "a"][..], &["log"], &["log", "dump"], &["x"]] {
+            assert_eq!(parse(args).unwrap_err().exit_code(), 2, "{args:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod fail_point;
 pub mod handlers;
 pub mod http;
 pub mod log_cleaner;
+pub mod log_command;
 pub mod maintenance;
 pub mod meta;
 pub mod metrics;

@@ -6,12 +6,15 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use fluxmq::cli::{self, Cli};
+use fluxmq::cli::{self, Cli, Command};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let started = Instant::now();
     let cli = Cli::try_parse().unwrap_or_else(|error| cli::exit(&error));
+    if let Some(Command::Log(command)) = &cli.command {
+        return fluxmq::log_command::run(command);
+    }
     let launch = match cli.load(std::env::vars()) {
         Ok(launch) => launch,
         Err(error) => {

@@ -79,6 +79,44 @@ pub struct RealFs;
 
 impl Fs for RealFs {}
 
+/// The file system for those who only look: files are opened for reading, and whatever would change one is refused.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReadOnlyFs;
+
+impl Fs for ReadOnlyFs {
+    fn open(&self, path: &Path) -> io::Result<File> {
+        File::open(path)
+    }
+
+    fn create_new(&self, _path: &Path) -> io::Result<File> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn open_or_create(&self, _path: &Path) -> io::Result<File> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn write_all_at(&self, _file: &File, _parts: &[&[u8]], _position: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn allocate(&self, _file: &File, _offset: u64, _len: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn set_len(&self, _file: &File, _len: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn rename(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn remove_file(&self, _path: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
 /// File systems on which a map of a preallocated file is known to be sound: ext2/3/4, xfs, tmpfs and overlay
 /// (which is refused where its upper layer can't fallocate, at the first allocation).
 const MAPPING_FILE_SYSTEMS: [u64; 4] = [0xef53, 0x5846_5342, 0x0102_1994, 0x794c_7630];

@@ -6,6 +6,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod codec;
 pub mod fs;
+pub mod inspect;
 pub mod leader_epochs;
 pub mod log;
 pub mod log_dir;

@@ -44,6 +44,14 @@ pub enum OffsetCheckpoint {
 }
 
 impl OffsetCheckpoint {
+    /// Every one of them.
+    pub const ALL: [OffsetCheckpoint; 4] = [
+        OffsetCheckpoint::RecoveryPoint,
+        OffsetCheckpoint::Replication,
+        OffsetCheckpoint::LogStart,
+        OffsetCheckpoint::Cleaner,
+    ];
+
     /// The file's name.
     pub fn file_name(self) -> &'static str {
         match self {
@@ -136,6 +144,38 @@ pub struct Listing {
     pub deleted: Vec<PathBuf>,
     /// Directories that were put aside, or that have no partition's name.
     pub others: Vec<PathBuf>,
+}
+
+impl Listing {
+    /// Lists a log directory without its lock.
+    ///
+    /// # Errors
+    /// The directory can't be read.
+    pub fn read(log_dir: &Path) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        for entry in std::fs::read_dir(log_dir)? {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                continue;
+            }
+            let path = entry.path();
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.ends_with(DELETE_SUFFIX) {
+                listing.deleted.push(path);
+            } else if let Some((topic, partition)) = parse_partition_name(&name) {
+                let topic_id = read_partition_metadata(&path);
+                let topic = topic.to_owned();
+                listing.partitions.push(PartitionDir { topic, partition, topic_id, path });
+            } else {
+                listing.others.push(path);
+            }
+        }
+        listing.partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        listing.deleted.sort();
+        listing.others.sort();
+        Ok(listing)
+    }
 }
 
 impl LogDir {
@@ -293,29 +333,7 @@ impl LogDir {
     /// # Errors
     /// The directory can't be read.
     pub fn list(&self) -> io::Result<Listing> {
-        let mut listing = Listing::default();
-        for entry in std::fs::read_dir(&self.path)? {
-            let entry = entry?;
-            if !entry.file_type()?.is_dir() {
-                continue;
-            }
-            let path = entry.path();
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.ends_with(DELETE_SUFFIX) {
-                listing.deleted.push(path);
-            } else if let Some((topic, partition)) = parse_partition_name(&name) {
-                let topic_id = read_partition_metadata(&path);
-                let topic = topic.to_owned();
-                listing.partitions.push(PartitionDir { topic, partition, topic_id, path });
-            } else {
-                listing.others.push(path);
-            }
-        }
-        listing.partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
-        listing.deleted.sort();
-        listing.others.sort();
-        Ok(listing)
+        Listing::read(&self.path)
     }
 
     /// Creates a partition's directory with its `partition.metadata`; one that is there already with the same topic
@@ -411,7 +429,7 @@ impl Drop for LogDir {
 }
 
 /// Topic and partition in the name of a partition's directory: what is before and after the last dash.
-fn parse_partition_name(name: &str) -> Option<(&str, i32)> {
+pub(crate) fn parse_partition_name(name: &str) -> Option<(&str, i32)> {
     let (topic, partition) = name.rsplit_once('-')?;
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if topic.is_empty() || !topic.bytes().all(legal) || !partition.bytes().all(|b| b.is_ascii_digit()) {
@@ -421,7 +439,7 @@ fn parse_partition_name(name: &str) -> Option<(&str, i32)> {
 }
 
 /// The topic id in a `partition.metadata` of version 0.
-fn read_partition_metadata(dir: &Path) -> Option<Uuid> {
+pub(crate) fn read_partition_metadata(dir: &Path) -> Option<Uuid> {
     let text = std::fs::read_to_string(dir.join(PARTITION_METADATA)).ok()?;
     let mut version = None;
     let mut topic_id = None;

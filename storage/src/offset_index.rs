@@ -27,7 +27,7 @@ pub struct OffsetPosition {
 }
 
 impl OffsetPosition {
-    fn parse(bytes: &[u8]) -> OffsetPosition {
+    pub(crate) fn parse(bytes: &[u8]) -> OffsetPosition {
         OffsetPosition {
             relative_offset: u32::from_be_bytes(bytes[..4].try_into().expect("4 bytes")),
             position: u32::from_be_bytes(bytes[4..8].try_into().expect("4 bytes")),

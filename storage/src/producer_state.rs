@@ -12,7 +12,7 @@ mod transactions;
 mod verification;
 
 pub use check::{AppendOrigin, DuplicateBatch, SequenceCheck, SequenceError, TransactionContext};
-pub use snapshot::SnapshotError;
+pub use snapshot::{SnapshotEntry, SnapshotError, snapshot_entries};
 pub use transactions::Transactions;
 pub use verification::VerificationGuard;
 

@@ -22,7 +22,7 @@ pub struct TimestampEntry {
 }
 
 impl TimestampEntry {
-    fn parse(bytes: &[u8]) -> TimestampEntry {
+    pub(crate) fn parse(bytes: &[u8]) -> TimestampEntry {
         TimestampEntry {
             timestamp_ms: i64::from_be_bytes(bytes[..8].try_into().expect("8 bytes")),
             relative_offset: u32::from_be_bytes(bytes[8..12].try_into().expect("4 bytes")),

@@ -46,7 +46,7 @@ impl AbortedTransaction {
     }
 
     /// `None` for a version that isn't known.
-    fn parse(bytes: &[u8]) -> Option<AbortedTransaction> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<AbortedTransaction> {
         let (version, fields) = bytes.split_first_chunk::<2>()?;
         let mut fields = fields.chunks_exact(8).map(|f| i64::from_be_bytes(f.try_into().expect("8 bytes")));
         let entry = AbortedTransaction {

@@ -21,13 +21,16 @@ mod sync;
 mod transactions;
 
 pub use append::{AppendContext, AppendError, Appended, WriteMode};
+pub(crate) use compaction::{CLEANED_SUFFIX, SWAP_SUFFIX};
 pub use compaction::{
     Cleanable, Compacted, CompactionError, CompactionLimits, CompactionRules, OffsetMap, Pace,
     UnreadableBatch,
 };
 pub use lookup::TimestampOffset;
 pub use maintain::LogStartError;
+pub(crate) use open::trusted_segment;
 pub use open::{OpenHint, OpenLogError};
+pub(crate) use prepare::NEXT_SEGMENT_NAME;
 pub use prepare::{PrepareTask, Preparer};
 pub use read::ReadError;
 pub use retention::{RetentionLimits, RetentionOutcome};

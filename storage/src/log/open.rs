@@ -316,6 +316,62 @@ fn names_in(dir: &Path) -> io::Result<Vec<String>> {
     names.filter_map(Result::transpose).collect()
 }
 
+/// A segment as its files say, but for its index of aborted transactions; `None` when they contradict one another.
+pub(crate) fn trusted_segment(
+    dir: &Path,
+    base_offset: i64,
+    next_base: Option<i64>,
+    file: File,
+    now_ms: i64,
+    fs: &dyn Fs,
+) -> io::Result<Option<Segment>> {
+    let Ok(len) = u32::try_from(file.metadata()?.len()) else { return Ok(None) };
+    let entries = |suffix, entry_bytes: usize| -> io::Result<Option<usize>> {
+        match std::fs::metadata(segment_path(dir, base_offset, suffix)) {
+            Ok(metadata) => {
+                let bytes = metadata.len() as usize;
+                Ok(bytes.is_multiple_of(entry_bytes).then_some(bytes / entry_bytes))
+            }
+            // An empty segment that was never sealed has none.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((len == 0).then_some(0)),
+            Err(error) => Err(error),
+        }
+    };
+    let (Some(offset_index_entries), Some(time_index_entries)) = (
+        entries(INDEX_SUFFIX, OFFSET_INDEX_ENTRY_BYTES)?,
+        entries(TIME_INDEX_SUFFIX, TIME_INDEX_ENTRY_BYTES)?,
+    ) else {
+        return Ok(None);
+    };
+    let state = SegmentState {
+        end: SegmentEnd { next_offset: next_base.unwrap_or(base_offset), position: len },
+        offset_index_entries,
+        time_index_entries,
+        max_timestamp: None,
+        created_ms: now_ms,
+    };
+    let segment = Segment::new(dir, base_offset, file, state, fs)?;
+    if !segment.indexes_agree(fs)? {
+        return Ok(None);
+    }
+    // Go from the last index entry to the end: the log's end isn't written anywhere else, and a rolled segment may not
+    // have been cut to its batches.
+    let last = match segment.last_batch(fs) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
+        other => other?,
+    };
+    let next_offset = last.map_or(base_offset, |header| header.next_offset());
+    match next_base {
+        Some(next) if next_offset > next => return Ok(None),
+        Some(_) => segment.mark_durable(),
+        None => {
+            segment.set_end(SegmentEnd { next_offset, position: len });
+            segment.mark_synced();
+        }
+    }
+    Ok(Some(segment))
+}
+
 impl Opening<'_> {
     fn failed(&self, source: io::Error) -> OpenLogError {
         OpenLogError::Io { dir: self.dir.to_path_buf(), source }
@@ -368,59 +424,16 @@ impl Opening<'_> {
         next_base: Option<i64>,
         file: &File,
     ) -> Result<Option<Segment>, OpenLogError> {
-        let trusted = || -> io::Result<Option<Segment>> {
-            let file = file.try_clone()?;
-            let Ok(len) = u32::try_from(file.metadata()?.len()) else { return Ok(None) };
-            let entries = |suffix, entry_bytes: usize| -> io::Result<Option<usize>> {
-                match std::fs::metadata(segment_path(self.dir, base_offset, suffix)) {
-                    Ok(metadata) => {
-                        let bytes = metadata.len() as usize;
-                        Ok(bytes.is_multiple_of(entry_bytes).then_some(bytes / entry_bytes))
-                    }
-                    // An empty segment that was never sealed has none.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((len == 0).then_some(0)),
-                    Err(error) => Err(error),
-                }
-            };
-            let (Some(offset_index_entries), Some(time_index_entries)) = (
-                entries(INDEX_SUFFIX, OFFSET_INDEX_ENTRY_BYTES)?,
-                entries(TIME_INDEX_SUFFIX, TIME_INDEX_ENTRY_BYTES)?,
-            ) else {
-                return Ok(None);
-            };
-            let state = SegmentState {
-                end: SegmentEnd { next_offset: next_base.unwrap_or(base_offset), position: len },
-                offset_index_entries,
-                time_index_entries,
-                max_timestamp: None,
-                created_ms: self.hint.now_ms,
-            };
-            let segment = Segment::new(self.dir, base_offset, file, state, self.fs)?;
-            if !segment.indexes_agree(self.fs)? {
-                return Ok(None);
-            }
-            // Go from the last index entry to the end: the log's end isn't written anywhere else, and a rolled
-            // segment may not have been cut to its batches.
-            let last = match segment.last_batch(self.fs) {
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(None),
-                other => other?,
-            };
-            let next_offset = last.map_or(base_offset, |header| header.next_offset());
-            match next_base {
-                Some(next) if next_offset > next => return Ok(None),
-                Some(_) => segment.mark_durable(),
-                None => {
-                    segment.set_end(SegmentEnd { next_offset, position: len });
-                    segment.mark_synced();
-                }
-            }
-            Ok(Some(segment))
-        };
-        let trusted = trusted().map_err(|error| self.failed(error))?;
-        if let Some(segment) = &trusted {
+        let segment = file
+            .try_clone()
+            .and_then(|file| {
+                trusted_segment(self.dir, base_offset, next_base, file, self.hint.now_ms, self.fs)
+            })
+            .map_err(|error| self.failed(error))?;
+        if let Some(segment) = &segment {
             self.trust_aborted(segment, base_offset, segment.end().next_offset)?;
         }
-        Ok(trusted)
+        Ok(segment)
     }
 
     /// Takes the index of aborted transactions as its file says, or notes that it has to be written anew.

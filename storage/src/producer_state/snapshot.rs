@@ -63,26 +63,10 @@ impl ProducerStates {
         now_ms: i64,
         expiration_ms: i64,
     ) -> Result<(), SnapshotError> {
-        let wrong_length = SnapshotError::WrongLength(bytes.len());
-        let version = i16::from_be_bytes(*bytes.first_chunk().ok_or(wrong_length)?);
-        if version != VERSION {
-            return Err(SnapshotError::UnknownVersion(version));
-        }
-        let mut rest = &bytes[CRC_AT..];
-        let stored = u32::from_be_bytes(take(&mut rest).ok_or(wrong_length)?);
-        let count = i32::from_be_bytes(take(&mut rest).ok_or(wrong_length)?);
-        if usize::try_from(count).ok().and_then(|count| count.checked_mul(ENTRY_SIZE_BYTES))
-            != Some(rest.len())
-        {
-            return Err(wrong_length);
-        }
-        let computed = crc_fast::crc32_iscsi(&bytes[COUNT_AT..]);
-        if stored != computed {
-            return Err(SnapshotError::CrcMismatch { stored, computed });
-        }
+        let mut rest = checked_entries(bytes)?;
         self.producers.clear();
         while let Some(producer_id) = take(&mut rest) {
-            let entry = read_entry(&mut rest).ok_or(wrong_length)?;
+            let entry = read_entry(&mut rest).ok_or(SnapshotError::WrongLength(bytes.len()))?;
             if !entry.is_expired(now_ms, expiration_ms) {
                 self.producers.insert(i64::from_be_bytes(producer_id), entry);
             }
@@ -97,6 +81,67 @@ impl ProducerStates {
         self.give_back_memory();
         Ok(())
     }
+}
+
+/// A producer as a snapshot has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotEntry {
+    /// Its id.
+    pub producer_id: i64,
+    /// Latest epoch.
+    pub producer_epoch: i16,
+    /// Last sequence number of its last batch, or -1.
+    pub last_sequence: i32,
+    /// Last offset of its last batch, or -1.
+    pub last_offset: i64,
+    /// Last offset less the first one of that batch.
+    pub offset_delta: i32,
+    /// Timestamp of its last batch or marker, in milliseconds.
+    pub timestamp_ms: i64,
+    /// Epoch of the coordinator that wrote its last marker, or -1.
+    pub coordinator_epoch: i32,
+    /// First offset of the transaction that is open, or -1.
+    pub current_txn_first_offset: i64,
+}
+
+/// All entries of a snapshot file, in its order.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn snapshot_entries(bytes: &[u8]) -> Result<Vec<SnapshotEntry>, SnapshotError> {
+    let mut rest = checked_entries(bytes)?;
+    let mut entries = Vec::with_capacity(rest.len() / ENTRY_SIZE_BYTES);
+    while let Some(producer_id) = take(&mut rest) {
+        let entry = read_entry(&mut rest).ok_or(SnapshotError::WrongLength(bytes.len()))?;
+        entries.push(SnapshotEntry {
+            producer_id: i64::from_be_bytes(producer_id),
+            producer_epoch: entry.producer_epoch,
+            last_sequence: entry.last.last_sequence,
+            last_offset: entry.last.last_offset,
+            offset_delta: entry.last.offset_delta,
+            timestamp_ms: entry.last_timestamp_ms,
+            coordinator_epoch: entry.coordinator_epoch,
+            current_txn_first_offset: entry.current_txn_first_offset,
+        });
+    }
+    Ok(entries)
+}
+
+/// The bytes of the entries, once version, length and CRC are known to hold.
+fn checked_entries(bytes: &[u8]) -> Result<&[u8], SnapshotError> {
+    let wrong_length = SnapshotError::WrongLength(bytes.len());
+    let version = i16::from_be_bytes(*bytes.first_chunk().ok_or(wrong_length)?);
+    if version != VERSION {
+        return Err(SnapshotError::UnknownVersion(version));
+    }
+    let mut rest = &bytes[CRC_AT..];
+    let stored = u32::from_be_bytes(take(&mut rest).ok_or(wrong_length)?);
+    let count = i32::from_be_bytes(take(&mut rest).ok_or(wrong_length)?);
+    if usize::try_from(count).ok().and_then(|count| count.checked_mul(ENTRY_SIZE_BYTES)) != Some(rest.len()) {
+        return Err(wrong_length);
+    }
+    let computed = crc_fast::crc32_iscsi(&bytes[COUNT_AT..]);
+    if stored == computed { Ok(rest) } else { Err(SnapshotError::CrcMismatch { stored, computed }) }
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

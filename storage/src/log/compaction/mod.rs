@@ -16,7 +16,8 @@ mod transactions;
 pub use cleanable::{Cleanable, CompactionLimits};
 pub use filter::UnreadableBatch;
 pub use offset_map::OffsetMap;
-pub(super) use swap::{CLEANED_SUFFIX, SWAP_SUFFIX, recover};
+pub(super) use swap::recover;
+pub(crate) use swap::{CLEANED_SUFFIX, SWAP_SUFFIX};
 
 use super::{Log, Offline, SegmentList};
 use crate::batch::{self, BatchRules, ControlMarker};

@@ -14,9 +14,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// A file that is being written.
-pub(in crate::log) const CLEANED_SUFFIX: &str = ".cleaned";
+pub(crate) const CLEANED_SUFFIX: &str = ".cleaned";
 /// A file that takes the place of others.
-pub(in crate::log) const SWAP_SUFFIX: &str = ".swap";
+pub(crate) const SWAP_SUFFIX: &str = ".swap";
 
 const INDEX_SUFFIXES: [&str; 3] = [INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX];
 
