@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 from conftest import TRANSACTION_SETTINGS
 from harness.broker import Broker
 from harness.kafka import Kafka
-from harness.members import create_topic
+from harness.members import create_topic, eventually
 from harness.on_disk import dump_all
 from harness.paths import fluxmq_binary
 from test_on_disk_transactions import Written
@@ -78,6 +78,7 @@ def test_it_says_what_kafkas_tool_does(tmp_path, topic, ours):
     with server.start():
         create_topic(server.bootstrap, topic, 1, **SETTINGS)
         written = Written(server.bootstrap, topic)
+        assert_nothing_wrong(server.data_dir)
         server.stop()
     partition = server.data_dir / f"{topic}-0"
     batches, records = assert_dumped_the_same(partition)
@@ -102,16 +103,16 @@ def test_beside_a_running_broker_and_after_a_kill(data_dir, topic):
 
         def write() -> None:
             producer = Producer({"bootstrap.servers": broker.bootstrap, "acks": "1", "linger.ms": 1, "batch.num.messages": 20})
-            while not done.is_set():
-                producer.produce(topic, b"x" * 400, partition=0)
+            while not done.wait(0.005):
+                for _ in range(20):
+                    producer.produce(topic, b"x" * 400, partition=0)
                 producer.poll(0)
-                if len(producer) > 1000:
-                    producer.flush(30)
             producer.flush(30)
 
         writer = threading.Thread(target=write)
         writer.start()
         try:
+            eventually("records", lambda: assert_nothing_wrong(data_dir)["records"] > 0)
             seen = [assert_nothing_wrong(data_dir)["records"] for _ in range(15)]
         finally:
             done.set()

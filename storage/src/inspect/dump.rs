@@ -323,8 +323,10 @@ impl Dump<'_> {
     ) -> Result<(), DumpError> {
         let mut entries = Entries::<N>::new(file).map_err(|error| self.failed(error))?;
         while let Some((position, bytes)) = entries.next().map_err(|error| self.failed(error))? {
-            if position > 0 && bytes == [0; N] {
-                // None is zero but the first.
+            // One with timestamp 0 and offset 0 may be the first.
+            let is_zero = |next: Option<(u64, [u8; N])>| next.is_some_and(|(_, bytes)| bytes == [0; N]);
+            let reserved = position > 0 || is_zero(entries.peek().map_err(|error| self.failed(error))?);
+            if reserved && bytes == [0; N] {
                 self.show(Dumped::ReservedEntries)?;
                 return Ok(());
             }

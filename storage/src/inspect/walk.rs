@@ -97,14 +97,19 @@ impl Walk {
     /// # Errors
     /// What reading gives; `UnexpectedEof` when the file has become shorter.
     pub(super) fn next(&mut self) -> io::Result<Step<'_>> {
+        let zeros = match self.zeros() {
+            // A segment that is rolled is cut to its batches.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && self.has_shrunk()? => self.zeros(),
+            zeros => zeros,
+        };
+        if let Some(stop) = zeros? {
+            return Ok(Step::Stopped(stop));
+        }
         let (position, left) = (self.position, self.len - self.position);
         if left == 0 {
             return Ok(Step::End);
         }
         let start = self.hold(position, left.min(HEADER_SIZE_BYTES as u64) as usize)?;
-        if start.iter().all(|byte| *byte == 0) {
-            return Ok(Step::Stopped(self.zeros()?));
-        }
         let header = match BatchHeader::parse(start) {
             Ok(header) => header,
             Err(error) => return Ok(Step::Stopped(Stop::NotABatch(error))),
@@ -126,10 +131,15 @@ impl Walk {
         Ok(Step::Batch(WalkedBatch { position, header, computed_crc, bytes: Some(bytes) }))
     }
 
-    /// Goes back to a position, and reads the file anew.
-    pub(super) fn again_from(&mut self, position: u64) {
+    /// Goes back to a position, and reads the file anew, up to where it ends by now.
+    ///
+    /// # Errors
+    /// The length can't be read.
+    pub(super) fn again_from(&mut self, position: u64) -> io::Result<()> {
+        self.len = self.file.metadata()?.len().max(position);
         self.position = position;
         self.chunk.clear();
+        Ok(())
     }
 
     /// So many bytes from a position on, which the file has.
@@ -150,17 +160,33 @@ impl Walk {
         Ok(&self.chunk[from..from + bytes])
     }
 
-    fn zeros(&mut self) -> io::Result<Stop> {
+    /// Whether the file has become shorter, but not by what was gone through already.
+    fn has_shrunk(&mut self) -> io::Result<bool> {
+        let len = self.file.metadata()?.len();
+        let has_shrunk = (self.position..self.len).contains(&len);
+        if has_shrunk {
+            self.len = len;
+        }
+        Ok(has_shrunk)
+    }
+
+    /// How many zeros there are where a header has to be, if it is zeros.
+    fn zeros(&mut self) -> io::Result<Option<Stop>> {
+        let left = self.len - self.position;
+        let start = self.hold(self.position, left.min(HEADER_SIZE_BYTES as u64) as usize)?;
+        if left == 0 || start.iter().any(|byte| *byte != 0) {
+            return Ok(None);
+        }
         let mut at = self.position;
         while at < self.len {
             let here = (self.len - at).min(CHUNK_BYTES as u64) as usize;
             let bytes = self.hold(at, here)?;
             if let Some(zeros) = bytes.iter().position(|byte| *byte != 0) {
-                return Ok(Stop::ZerosInside { bytes: at + zeros as u64 - self.position });
+                return Ok(Some(Stop::ZerosInside { bytes: at + zeros as u64 - self.position }));
             }
             at += here as u64;
         }
-        Ok(Stop::Zeros { bytes: self.len - self.position })
+        Ok(Some(Stop::Zeros { bytes: self.len - self.position }))
     }
 
     fn crc_of(&mut self, position: u64, size_bytes: u64) -> io::Result<u32> {

@@ -227,6 +227,13 @@ fn indexes_that_repeat_an_entry_or_end_in_zeros() {
     written.change(&path, |bytes| bytes.resize(bytes.len() + 80, 0));
     let findings = verified(written.dir.path()).unwrap().1;
     assert!(matches!(findings[..], [Finding { condition: Condition::ReservedIndexSpace { bytes: 80 }, .. }]));
+    // As Kafka has it in an active segment without an entry.
+    for (suffix, bytes) in [(".index", 800), (".timeindex", 1200)] {
+        std::fs::write(written.files(suffix).pop().unwrap(), vec![0; bytes]).unwrap();
+    }
+    let findings = verified(written.dir.path()).unwrap().1;
+    let reserved = |f: &Finding| matches!(f.condition, Condition::ReservedIndexSpace { bytes: 800 | 1200 });
+    assert!(findings.len() == 2 && findings.iter().all(reserved), "{findings:#?}");
 }
 
 #[test]

@@ -69,6 +69,7 @@ impl Checkpoints {
             clean: self.clean,
             // One that isn't named has none that would cover its segments.
             recovery_point: Some(offset(&self.recovery_points).unwrap_or(0)),
+            closed_at: offset(&self.recovery_points),
             log_start_offset: offset(&self.log_starts),
             high_watermark: offset(&self.high_watermarks),
         }

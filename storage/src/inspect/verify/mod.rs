@@ -8,6 +8,8 @@
 //! Nothing covers these bytes, so that a change in them is only found where it contradicts something else:
 //! - base offset and leader epoch of a batch lie outside its checksum. Neighbouring batches, the indexes, the leader
 //!   epochs and the recovery point bound them; in a log that wasn't closed nothing bounds those of the last batch upwards.
+//! - an entry of an offset index that has a later batch's last offset or an earlier batch's position: Kafka writes such
+//!   entries for batches that were appended at once, and a search that starts there finds the same.
 //! - the offset in an entry of a time index, as long as the batch has that timestamp.
 //! - first offset and last stable offset in an entry of aborted transactions, below what the batches say: compaction and
 //!   deletion take the batches away that would tell.

@@ -54,7 +54,8 @@ impl OffsetIndexCheck {
         self.resolve(last_offset, found);
         while !self.done {
             let Some((at, bytes)) = self.entries.peek()? else { return Ok(()) };
-            if at > 0 && bytes == [0; OFFSET_INDEX_ENTRY_BYTES] {
+            // The first batch of a segment has no entry, so that none is zeros.
+            if bytes == [0; OFFSET_INDEX_ENTRY_BYTES] {
                 return self.zeros(found);
             }
             let entry = OffsetPosition::parse(&bytes);
@@ -70,6 +71,10 @@ impl OffsetIndexCheck {
                 continue;
             }
             self.last = Some(entry);
+            if let Some((at, waiting)) = self.pending.take() {
+                // What was appended at once ends before the next entry.
+                self.wrong_offset(at, waiting, found);
+            }
             let offset = self.offset(entry);
             if u64::from(entry.position) < position {
                 let position = entry.position;

@@ -19,8 +19,10 @@ use std::path::{Path, PathBuf};
 pub(super) struct Context {
     /// The last stop was a clean one.
     pub(super) clean: bool,
-    /// From `recovery-point-offset-checkpoint`.
+    /// From `recovery-point-offset-checkpoint`, or 0.
     pub(super) recovery_point: Option<i64>,
+    /// The same, when the log is named there: where it ended if it was closed.
+    pub(super) closed_at: Option<i64>,
     /// From `log-start-offset-checkpoint`.
     pub(super) log_start_offset: Option<i64>,
     /// From `replication-offset-checkpoint`.
@@ -307,7 +309,7 @@ fn verify_checkpoints(dir: &Path, context: &Context, log: &LogState, found: &mut
     let Some(log_end) = log.log_end else { return };
     let name = || dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let parent = dir.parent().unwrap_or(Path::new(""));
-    if let Some(recovery_point) = context.recovery_point.filter(|point| context.clean && *point != log_end) {
+    if let Some(recovery_point) = context.closed_at.filter(|end| context.clean && *end != log_end) {
         let condition = Condition::NotClosedEnd { partition: name(), recovery_point, log_end };
         let path = parent.join(RecoveryPoint.file_name());
         found.add(&path, Place::Whole, condition, AtNextStart::NotNoticed);

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// Progress is told each time so much was gone through.
 const PROGRESS_BYTES: u64 = 4 << 20;
-/// So many batches of a segment are waited for.
+/// So many batches of a segment get a second look.
 const MAX_SETTLES: usize = 10;
 
 /// Where a segment stands in its log.
@@ -101,6 +101,16 @@ struct Check<'a> {
     totals: &'a mut Totals,
     found: &'a mut Found,
     indexes: Indexes,
+}
+
+/// Second looks at what may just be written.
+#[derive(Debug, Default)]
+struct Settling {
+    /// Where the last of them was.
+    at: Option<u64>,
+    looks: usize,
+    /// One of them found a batch where there was none before.
+    grows: bool,
 }
 
 /// What a step has come to.
@@ -199,8 +209,7 @@ impl<'a> Check<'a> {
     fn walk(mut self, observer: &mut dyn Observer) -> io::Result<()> {
         let before = self.totals.bytes;
         let mut told = 0;
-        let mut settles = 0;
-        let mut settled_at = None;
+        let mut settling = Settling::default();
         self.totals.gaps += u64::from(self.log.begin_segment(self.segment.base_offset));
         let can_grow = self.segment.next_base.is_none() && !self.segment.context.clean;
         let complete = loop {
@@ -210,14 +219,19 @@ impl<'a> Check<'a> {
                 told = position;
                 observer.progress(self.totals);
             }
-            let may_settle = can_grow && settles < MAX_SETTLES && settled_at != Some(position);
-            match self.step(may_settle)? {
-                Next::Batch => {}
+            let findings = self.found.findings.len();
+            let is_second_look = settling.at == Some(position);
+            match self.step(can_grow && !is_second_look && settling.looks < MAX_SETTLES)? {
+                Next::Batch => {
+                    settling.grows |= is_second_look && self.found.findings.len() == findings;
+                }
+                // What was there when it was looked at first has been gone through.
+                Next::Unsettled if settling.grows => break true,
                 Next::Unsettled => {
                     std::thread::sleep(SETTLE);
-                    settles += 1;
-                    settled_at = Some(position);
-                    self.walk.again_from(position);
+                    settling.looks += 1;
+                    settling.at = Some(position);
+                    self.walk.again_from(position)?;
                 }
                 Next::Stopped(stop) => break self.stopped(stop),
                 Next::End => break true,

@@ -49,7 +49,7 @@ impl TimeIndexCheck {
     pub(super) fn batch(&mut self, header: &BatchHeader, found: &mut Found) -> io::Result<()> {
         while !self.done {
             let Some((at, bytes)) = self.entries.peek()? else { break };
-            if at > 0 && bytes == [0; TIME_INDEX_ENTRY_BYTES] {
+            if bytes == [0; TIME_INDEX_ENTRY_BYTES] && (at > 0 || header.max_timestamp != 0) {
                 return self.zeros(found);
             }
             let entry = TimestampEntry::parse(&bytes);
