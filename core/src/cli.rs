@@ -14,7 +14,7 @@ use crate::log_command::LogCommand;
 /// A Kafka-wire-compatible log broker.
 #[derive(Debug, Default, Parser)]
 #[command(name = "fluxmq", version, about, max_term_width = 100)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]
@@ -67,6 +67,17 @@ pub enum Command {
     /// Look at the files of logs, without changing them.
     #[command(subcommand)]
     Log(LogCommand),
+
+    /// Make the data directory of a cleanly stopped Apache Kafka 4 node one that FluxMQ opens.
+    ///
+    /// The node is broker and controller of a cluster of one, with one log directory. Its logs and offsets stay as they
+    /// are; what the cluster knows of topics, groups and producers is copied from its metadata log. What can't be
+    /// adopted is left as it is, with exit status 2.
+    Adopt {
+        /// The directory: log.dirs of Kafka's server.properties.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 /// What the broker is to be started with.
@@ -209,6 +220,23 @@ mod tests {
         assert!(matches!(verify, Some(Command::Log(LogCommand::Verify(v))) if v.paths.len() == 2));
         for args in [&["--port", "1", "log", "verify", "a"][..], &["log"], &["log", "dump"], &["x"]] {
             assert_eq!(parse(args).unwrap_err().exit_code(), 2, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_adopted_by_its_name_alone() {
+        let parse =
+            |args: &[&str]| Cli::try_parse_from(std::iter::once("fluxmq").chain(args.iter().copied()));
+        let cli = parse(&["adopt", "/data"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Adopt { dir }) if dir == PathBuf::from("/data")));
+        assert!(parse(&["--port", "9092"]).unwrap().command.is_none());
+        for refused in [
+            &["adopt"][..],
+            &["adopt", "/data", "--port", "1"],
+            &["--port", "1", "adopt", "/data"],
+            &["help"],
+        ] {
+            assert!(parse(refused).is_err(), "{refused:?}");
         }
     }
 

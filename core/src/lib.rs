@@ -1,6 +1,7 @@
 //! FluxMQ, a Kafka-wire-compatible log broker.
 #![forbid(unsafe_code)]
 
+pub mod adopt;
 pub mod blocking;
 pub mod broker;
 pub mod cli;

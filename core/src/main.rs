@@ -1,26 +1,28 @@
-//! FluxMQ's binary: the command line, the log's output, and the broker.
+//! FluxMQ's binary: the command line, the log's output, and the broker, or what is to be done instead of one.
 #![forbid(unsafe_code)]
 
+use std::fmt::Display;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use fluxmq::adopt;
 use fluxmq::cli::{self, Cli, Command};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let started = Instant::now();
     let cli = Cli::try_parse().unwrap_or_else(|error| cli::exit(&error));
-    if let Some(Command::Log(command)) = &cli.command {
-        return fluxmq::log_command::run(command);
+    match &cli.command {
+        Some(Command::Log(command)) => return fluxmq::log_command::run(command),
+        Some(Command::Adopt { dir }) => return adopt_dir(dir),
+        None => {}
     }
     let launch = match cli.load(std::env::vars()) {
         Ok(launch) => launch,
-        Err(error) => {
-            eprintln!("fluxmq: {error}");
-            return ExitCode::from(2);
-        }
+        Err(error) => return refuse(&error),
     };
     let filter = EnvFilter::try_new(&launch.config.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
     let stderr = std::io::stderr;
@@ -32,4 +34,19 @@ fn main() -> ExitCode {
     // The temporary directory of --ephemeral lives as long as the broker.
     let _temporary = launch.temporary;
     fluxmq::run::run(launch.config, started)
+}
+
+fn adopt_dir(dir: &Path) -> ExitCode {
+    match adopt::adopt(dir) {
+        Ok(report) => {
+            print!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(error: &dyn Display) -> ExitCode {
+    eprintln!("fluxmq: {error}");
+    ExitCode::from(2)
 }

@@ -1,14 +1,16 @@
 //! From a data directory to topics that can be served: metadata, logs, leader epochs.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use fluxmq_storage::fs::{Fs, RealFs};
-use fluxmq_storage::log_dir::{LogDir, LogDirError};
+use fluxmq_storage::log_dir::{CLUSTER_METADATA_DIR, LogDir, LogDirError};
 use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, ConfigError, TopicConfig};
+use crate::meta::import::has_metadata;
 use crate::meta::{Metadata, MetadataError, StoredTopic};
 use crate::partitions::partition::Partition;
 use crate::partitions::{PartitionError, PartitionManager, TopicToLoad};
@@ -22,6 +24,9 @@ pub enum OpenDataError {
     /// It is in use, or not one that this broker may use.
     #[error(transparent)]
     LogDir(#[from] LogDirError),
+    /// It is Kafka's, whose topics would all be set aside as unknown.
+    #[error("{} holds the data of Apache Kafka: make it FluxMQ's with `fluxmq adopt` first", .0.display())]
+    NotAdopted(PathBuf),
     /// It cannot be read or written, or a thread not be started.
     #[error("the data directory cannot be opened: {0}")]
     Io(#[from] io::Error),
@@ -52,6 +57,9 @@ pub fn open_data(
 ) -> Result<(Metadata, PartitionManager), OpenDataError> {
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
     let dir = LogDir::open(&config.log_dir, config.cluster_id.as_deref(), config.node_id, Arc::clone(&fs))?;
+    if dir.path().join(CLUSTER_METADATA_DIR).exists() && !has_metadata(dir.path()) {
+        return Err(OpenDataError::NotAdopted(dir.path().to_owned()));
+    }
     let (metadata, mut stored) = Metadata::open(&config.log_dir)?;
     let manager = PartitionManager::start(dir, fs, config, clock.clone())?;
     let to_load = stored.iter().map(|topic| to_load(config, topic)).collect::<Result<Vec<_>, _>>()?;

@@ -15,6 +15,7 @@ pub mod frame;
 pub mod group_records;
 pub mod guard;
 pub mod header;
+pub mod metadata_records;
 pub mod parts;
 mod reader;
 mod record_schema;

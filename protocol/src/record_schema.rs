@@ -1,4 +1,5 @@
-//! How a field of a record of the internal topics is laid out, and the macro that makes a struct's codec of its list of fields.
+//! How a field of a record of the internal topics or of the cluster's metadata is laid out, and the macro that makes a
+//! struct's codec of its list of fields.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::StrBytes;
@@ -57,6 +58,21 @@ fixed_value! {
     i16: 2, put_i16;
     i32: 4, put_i32;
     i64: 8, put_i64;
+    u16: 2, put_u16;
+}
+
+/// One byte; any but 0 is true, as in Java.
+impl Value for bool {
+    const LEAST_BYTES: usize = 1;
+
+    fn read(input: &mut Reader<'_>, layout: Layout) -> Result<Self, ShapeError> {
+        i8::read(input, layout).map(|byte| byte != 0)
+    }
+
+    fn write(&self, out: &mut BytesMut, _: Layout) -> Result<(), TooLong> {
+        out.put_i8(i8::from(*self));
+        Ok(())
+    }
 }
 
 impl Value for Uuid {

@@ -22,6 +22,8 @@ pub const LOCK_FILE: &str = ".lock";
 pub const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
 /// Name of a partition directory's file with the topic id.
 pub const PARTITION_METADATA: &str = "partition.metadata";
+/// Name of the directory in which Kafka's controllers keep the cluster's metadata. No topic of clients has it.
+pub const CLUSTER_METADATA_DIR: &str = "__cluster_metadata-0";
 const DELETE_SUFFIX: &str = "-delete";
 const STRAY_SUFFIX: &str = "-stray";
 /// Longest name of a directory entry.
@@ -142,7 +144,8 @@ pub struct Listing {
     pub partitions: Vec<PartitionDir>,
     /// Directories on their way to being deleted.
     pub deleted: Vec<PathBuf>,
-    /// Directories that were put aside, or that have no partition's name.
+    /// Directories that were put aside, that have no partition's name, or that hold Kafka's own metadata: an adopted
+    /// directory keeps them, for the way back.
     pub others: Vec<PathBuf>,
 }
 
@@ -163,6 +166,8 @@ impl Listing {
             let name = name.to_string_lossy();
             if name.ends_with(DELETE_SUFFIX) {
                 listing.deleted.push(path);
+            } else if name == CLUSTER_METADATA_DIR {
+                listing.others.push(path);
             } else if let Some((topic, partition)) = parse_partition_name(&name) {
                 let topic_id = read_partition_metadata(&path);
                 let topic = topic.to_owned();
@@ -551,6 +556,18 @@ mod tests {
         assert!(dir.remove_deleted(&stray).is_err());
         dir.remove_deleted(&gone).unwrap();
         assert!(dir.list().unwrap().deleted.is_empty());
+    }
+
+    #[test]
+    fn the_metadata_of_kafkas_controllers_is_no_partition() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = open(parent.path(), None, 1).unwrap();
+        for name in [CLUSTER_METADATA_DIR, "__cluster_metadata-1", "x__cluster_metadata-0"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let listing = dir.list().unwrap();
+        assert_eq!(listing.others, [dir.path().join(CLUSTER_METADATA_DIR)]);
+        assert_eq!(listing.partitions.len(), 2);
     }
 
     #[test]

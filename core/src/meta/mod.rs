@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod epochs;
 pub mod features;
 pub mod ids;
+pub mod import;
 mod logs;
 pub mod names;
 pub mod records;

@@ -44,29 +44,22 @@ impl RedbStore {
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE_NAME);
         if !path.exists() {
-            Self::make(directory, &path)?;
+            make(directory, &path, |_| Ok::<(), StoreError>(()))?;
         }
         let database = Mutex::new(Some(open_file(&path)?));
         Ok(Self { path, database })
     }
 
-    /// Makes a store without entries, under another name until it is whole: redb refuses a file that it was
-    /// interrupted in making.
-    fn make(directory: &Path, path: &Path) -> Result<(), StoreError> {
-        let unfinished = directory.join(UNFINISHED_NAME);
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StoreError::Directory(error));
-            }
-            _ => {}
+    /// Makes the store of a directory that has none, with these entries. After a crash it has all of them or isn't there.
+    ///
+    /// # Errors
+    /// There is a store, or its file cannot be written.
+    pub fn create(directory: &Path, entries: Vec<Write>) -> Result<(), TransactError> {
+        let path = directory.join(FILE_NAME);
+        if path.exists() {
+            return Err(StoreError::Directory(io::ErrorKind::AlreadyExists.into()).into());
         }
-        drop(open_file(&unfinished)?);
-        let published = || {
-            File::open(&unfinished)?.sync_all()?;
-            fs::rename(&unfinished, path)?;
-            File::open(directory)?.sync_all()
-        };
-        published().map_err(StoreError::Directory)
+        make(directory, &path, |database| transact(database, &[], entries).map(|_| ()))
     }
 
     /// Runs `work` on the database, opening it again where the disk was full before: whatever was under way then did not
@@ -87,6 +80,31 @@ impl RedbStore {
         }
         result
     }
+}
+
+/// Makes a store, under another name until it is whole: redb refuses a file that it was interrupted in making. `fill`
+/// makes its first commits.
+fn make<E: From<StoreError>>(
+    directory: &Path,
+    path: &Path,
+    fill: impl FnOnce(&Database) -> Result<(), E>,
+) -> Result<(), E> {
+    let unfinished = directory.join(UNFINISHED_NAME);
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(StoreError::Directory(error).into());
+        }
+        _ => {}
+    }
+    let database = open_file(&unfinished)?;
+    fill(&database)?;
+    drop(database);
+    let published = || {
+        File::open(&unfinished)?.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        File::open(directory)?.sync_all()
+    };
+    Ok(published().map_err(StoreError::Directory)?)
 }
 
 fn open_file(path: &Path) -> Result<Database, StoreError> {
@@ -286,6 +304,17 @@ mod tests {
         let names: Vec<_> =
             std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, [FILE_NAME]);
+    }
+
+    #[test]
+    fn a_store_is_made_with_its_entries_once() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(UNFINISHED_NAME), [0; 8192]).unwrap();
+        RedbStore::create(directory.path(), vec![put("a", "1"), put("b", "2")]).unwrap();
+        assert!(RedbStore::create(directory.path(), vec![put("c", "3")]).is_err());
+        let store = RedbStore::open(directory.path()).unwrap();
+        assert_eq!(keys(&store, ""), ["a", "b"]);
+        assert!(!directory.path().join(UNFINISHED_NAME).exists());
     }
 
     #[test]
