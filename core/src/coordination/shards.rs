@@ -86,7 +86,7 @@ impl<M: Machine> Shards<M> {
 
     /// The shard of a group or of a transactional id: Kafka's choice, which clients and tools count on.
     pub(super) fn of_id(&self, id: &str) -> usize {
-        (java_hash(id) & 0x7fff_ffff) as usize % self.slots.len()
+        partition_of(id, self.slots.len())
     }
 
     pub(super) fn count(&self) -> usize {
@@ -144,6 +144,12 @@ impl<M: Machine> Inner<M> {
     }
 }
 
+/// The partition of an id among so many: Kafka's `abs(id.hashCode()) % count`, where the one hash without an absolute
+/// value counts as 0.
+fn partition_of(id: &str, count: usize) -> usize {
+    java_hash(id).cast_signed().checked_abs().unwrap_or(0) as usize % count
+}
+
 /// Java's `String.hashCode`: over UTF-16 units.
 fn java_hash(text: &str) -> u32 {
     text.encode_utf16().fold(0, |hash: u32, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)))
@@ -151,7 +157,22 @@ fn java_hash(text: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::java_hash;
+    use super::{java_hash, partition_of};
+
+    /// The first three are groups of Apache Kafka 4.3.0, where it put their records.
+    #[test]
+    fn ids_lie_where_kafka_puts_them() {
+        for (id, partition) in [
+            ("classic-group", 34),
+            ("consumer-group", 38),
+            ("tx-group", 10),
+            ("tx", 16),
+            // Its hash is -2^31.
+            ("polygenelubricants", 0),
+        ] {
+            assert_eq!(partition_of(id, 50), partition, "{id}");
+        }
+    }
 
     #[test]
     fn hashes_as_java_has_them() {
