@@ -228,7 +228,7 @@ mod tests {
         let parse =
             |args: &[&str]| Cli::try_parse_from(std::iter::once("fluxmq").chain(args.iter().copied()));
         let cli = parse(&["adopt", "/data"]).unwrap();
-        assert!(matches!(cli.command, Some(Command::Adopt { dir }) if dir == PathBuf::from("/data")));
+        assert!(matches!(cli.command, Some(Command::Adopt { dir }) if dir == *"/data"));
         assert!(parse(&["--port", "9092"]).unwrap().command.is_none());
         for refused in [
             &["adopt"][..],

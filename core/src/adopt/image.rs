@@ -52,6 +52,9 @@ pub struct TopicImage {
     pub partitions: BTreeMap<i32, PartitionImage>,
 }
 
+/// For whom a quota is, each part a type and a name, and of what.
+pub type Quota = (Vec<(StrBytes, Option<StrBytes>)>, StrBytes);
+
 /// The cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MetadataImage {
@@ -68,8 +71,8 @@ pub struct MetadataImage {
     pub controllers: BTreeSet<i32>,
     /// The ids of ACLs.
     pub access_control_entries: BTreeSet<Uuid>,
-    /// Quotas: for whom, and of what.
-    pub client_quotas: BTreeSet<(Vec<(StrBytes, Option<StrBytes>)>, StrBytes)>,
+    /// Quotas.
+    pub client_quotas: BTreeSet<Quota>,
     /// Kinds of records that were passed over.
     pub passed_over: BTreeSet<PassedOver>,
 }
