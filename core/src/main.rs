@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -39,7 +39,8 @@ fn main() -> ExitCode {
 fn adopt_dir(dir: &Path) -> ExitCode {
     match adopt::adopt(dir) {
         Ok(report) => {
-            print!("{report}");
+            // It is done, whether someone reads that or not.
+            let _ = write!(std::io::stdout(), "{report}");
             ExitCode::SUCCESS
         }
         Err(error) => refuse(&error),
