@@ -160,6 +160,22 @@ fn partitions_that_lie_elsewhere_are_refused() {
 }
 
 #[test]
+fn records_in_an_old_format_are_refused() {
+    let dir = kafkas();
+    let mut batch = BatchBuilder::new().record(1, None, Some(b"v")).build().bytes().to_vec();
+    let segment = dir.path().join("a-0/00000000000000000000.log");
+    batch[16] = 1;
+    fs::write(&segment, &batch).unwrap();
+    assert_refused(
+        dir.path(),
+        "a-0/00000000000000000000.log has records in message format v1; FluxMQ reads v2",
+    );
+    batch[16] = 2;
+    fs::write(&segment, &batch).unwrap();
+    assert_eq!(fluxmq(&["adopt"], dir.path()).0, 0);
+}
+
+#[test]
 fn a_directory_that_was_not_adopted_is_not_served() {
     let dir = kafkas();
     let before = files(&dir.path().join("a-0"));

@@ -5,9 +5,8 @@
 //! or already adopted. Kafka's metadata log stays where it is. What is refused changes nothing.
 //!
 //! Deliberately not done: clusters of several nodes or with a separate controller, several log directories, tiered
-//! storage, and Kafka before 4.0.
+//! storage, records in message formats before v2.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -18,15 +17,15 @@ use fluxmq_storage::fs::RealFs;
 use fluxmq_storage::log_dir::{CLEAN_SHUTDOWN_FILE, CLUSTER_METADATA_DIR, LOCK_FILE, LogDir, LogDirError};
 use fluxmq_storage::meta_properties::{META_PROPERTIES, MetaProperties, MetaPropertiesError};
 use thiserror::Error;
-use uuid::Uuid;
 
 use self::metadata_log::MetadataLogError;
-use self::plan::{LeftOut, PlanError, some_of};
+use self::plan::{LeftOut, PlanError};
 use crate::config::{BrokerConfig, ConfigFault, Settings};
 use crate::meta::MetadataError;
 use crate::meta::import::{Import, has_metadata};
 
 pub mod image;
+mod logs;
 pub mod metadata_log;
 pub mod plan;
 
@@ -108,6 +107,14 @@ pub enum AdoptError {
         /// Some of those that are missing.
         partitions: String,
     },
+    /// Records that Kafka wrote before 0.11, or for clients of that time.
+    #[error("{} has records in message format v{magic}; FluxMQ reads v2", path.display())]
+    MessageFormat {
+        /// The segment.
+        path: PathBuf,
+        /// The format.
+        magic: u8,
+    },
     /// The defaults are refused.
     #[error(transparent)]
     Config(#[from] ConfigFault),
@@ -176,7 +183,7 @@ fn adopt_locked(dir: &LogDir, properties: MetaProperties) -> Result<Report, Adop
     let broker = BrokerConfig::from_settings(Settings::default())?;
     let mut plan = plan::plan(&metadata, properties.node_id, &broker)
         .map_err(|source| AdoptError::Plan { path: path.to_owned(), source })?;
-    check_logs(dir, &plan.import, &mut plan.left_out)?;
+    logs::check(dir, &plan.import, &mut plan.left_out)?;
     plan.import.clone().store(path)?;
     Ok(Report {
         path: path.to_owned(),
@@ -185,38 +192,6 @@ fn adopt_locked(dir: &LogDir, properties: MetaProperties) -> Result<Report, Adop
         left_out: plan.left_out,
         default_node_id: broker.node_id,
     })
-}
-
-/// Every partition has its directory here. Others are left to the start, which sets them aside.
-fn check_logs(dir: &LogDir, import: &Import, left_out: &mut Vec<LeftOut>) -> Result<(), AdoptError> {
-    let failed = |source| AdoptError::Io { path: dir.path().to_owned(), source };
-    let found = dir.list().map_err(failed)?.partitions;
-    let found: BTreeMap<(&str, i32), Option<Uuid>> =
-        found.iter().map(|log| ((log.topic.as_str(), log.partition), log.topic_id)).collect();
-    let mut wanted = BTreeSet::new();
-    let mut missing = Vec::new();
-    for (name, topic) in &import.topics {
-        for (index, _) in (0..).zip(&topic.leader_epochs) {
-            wanted.insert((name.as_str(), index));
-            if found.get(&(name.as_str(), index)) != Some(&Some(topic.id)) {
-                missing.push(format!("{name}-{index}"));
-            }
-        }
-    }
-    if !missing.is_empty() {
-        let partitions = some_of(&missing);
-        return Err(AdoptError::MissingLogs { path: dir.path().to_owned(), partitions });
-    }
-    let strays: Vec<String> = found
-        .keys()
-        .filter(|log| !wanted.contains(*log))
-        .map(|(topic, index)| format!("{topic}-{index}"))
-        .collect();
-    if !strays.is_empty() {
-        left_out
-            .push(format!("directories of no topic: {}; the start renames them to -stray", some_of(&strays)));
-    }
-    Ok(())
 }
 
 impl fmt::Display for Report {
