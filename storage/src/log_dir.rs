@@ -144,8 +144,9 @@ pub struct Listing {
     pub partitions: Vec<PartitionDir>,
     /// Directories on their way to being deleted.
     pub deleted: Vec<PathBuf>,
-    /// Directories that were put aside, that have no partition's name, or that hold Kafka's own metadata: an adopted
-    /// directory keeps them, for the way back.
+    /// The log of an Apache Kafka's own metadata: an adopted directory keeps it, for the way back.
+    pub cluster_metadata: Option<PathBuf>,
+    /// Directories that were put aside, or that have no partition's name.
     pub others: Vec<PathBuf>,
 }
 
@@ -167,7 +168,7 @@ impl Listing {
             if name.ends_with(DELETE_SUFFIX) {
                 listing.deleted.push(path);
             } else if name == CLUSTER_METADATA_DIR {
-                listing.others.push(path);
+                listing.cluster_metadata = Some(path);
             } else if let Some((topic, partition)) = parse_partition_name(&name) {
                 let topic_id = read_partition_metadata(&path);
                 let topic = topic.to_owned();
@@ -566,7 +567,8 @@ mod tests {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
         let listing = dir.list().unwrap();
-        assert_eq!(listing.others, [dir.path().join(CLUSTER_METADATA_DIR)]);
+        assert_eq!(listing.cluster_metadata, Some(dir.path().join(CLUSTER_METADATA_DIR)));
+        assert!(listing.others.is_empty());
         assert_eq!(listing.partitions.len(), 2);
     }
 

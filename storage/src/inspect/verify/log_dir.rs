@@ -114,8 +114,8 @@ pub(super) fn verify(dir: &Path, totals: &mut Totals, observer: &mut dyn Observe
         }
     }
     partition::tell(found, observer);
-    for partition in &listing.partitions {
-        let path = &partition.path;
+    let logs = listing.partitions.iter().map(|partition| &partition.path).chain(&listing.cluster_metadata);
+    for path in logs {
         if let Err(error) = partition::verify(path, &checkpoints.context(path), totals, observer) {
             let mut found = Found::default();
             let condition = match error.kind() {
