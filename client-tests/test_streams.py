@@ -54,11 +54,19 @@ def goes_on(applications: list[Application], reader: Reader, since_ms: int) -> N
     eventually("every partition of the output to go on", condition, LIMIT_S)
 
 
+def stands_still(reader: Reader, for_s: float = 2.0) -> bool:
+    before = reader.records()
+    time.sleep(for_s)
+    return reader.records() == before
+
+
 def finish(server, applications: list[Application], lines: Lines, reader: Reader) -> None:
     """Nothing happens any more: all lines are counted, and the application closes."""
     lines.finish()
     expected = lines.expected()
     eventually("the rest of the output", lambda: reader.records() >= sum(sum(keys.values()) for keys in expected.values()), LIMIT_S)
+    # Where words are counted again there are as many before all of them were.
+    eventually("the end of the output", lambda: stands_still(reader), LIMIT_S)
     for application in applications:
         application.stop()
     offsets = committed(server.bootstrap, "word-counts")
