@@ -160,6 +160,8 @@ pub(crate) struct Segment {
     /// The index of aborted transactions has entries. A search goes past the other segments without a lock.
     has_aborted: AtomicBool,
     created_ms: i64,
+    /// The indexes are written all at once, when the segment is finished.
+    holds_indexes: AtomicBool,
 }
 
 /// How a segment starts out when it is opened.
@@ -203,6 +205,7 @@ impl Segment {
             }),
             has_aborted: AtomicBool::new(false),
             created_ms: state.created_ms,
+            holds_indexes: AtomicBool::new(false),
         })
     }
 
@@ -296,7 +299,8 @@ impl Segment {
             if let Some(max) = indexes.max_timestamp {
                 indexes.time.maybe_append(max);
             }
-            if indexes.offset.tail_entries() >= SPILL_ENTRIES {
+            let holds = self.holds_indexes.load(Ordering::Relaxed);
+            if indexes.offset.tail_entries() >= SPILL_ENTRIES && !holds {
                 match indexes.offset.spill(fs).and_then(|()| indexes.time.spill(fs)) {
                     // They stay in memory, and the next batch tries again.
                     Err(error) if is_full(&error) => {}
@@ -402,6 +406,20 @@ impl Segment {
         self.file.file.metadata()?.modified()
     }
 
+    /// While the log is opened: removes the indexes of a segment that is trusted if it has some, and keeps the new ones in
+    /// memory until they are whole. So that a crash in between leaves none, and not a part that would be trusted.
+    pub(crate) fn hold_indexes(&self, fs: &dyn Fs) -> io::Result<()> {
+        let indexes = self.indexes.read();
+        for path in [indexes.time.path(), indexes.offset.path()] {
+            match fs.remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        self.holds_indexes.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Largest timestamp of the first batch, which decides when the segment is rolled by time; `None` when
     /// there is no batch.
     pub(crate) fn first_batch_timestamp(&self) -> io::Result<Option<i64>> {
@@ -426,7 +444,12 @@ impl Segment {
                 indexes.time.maybe_append(max);
             }
             indexes.offset.seal(fs)?;
-            indexes.time.seal(fs)?;
+            if self.holds_indexes.load(Ordering::Relaxed) {
+                indexes.offset.sync(fs)?;
+                indexes.time.replace(fs)?;
+            } else {
+                indexes.time.seal(fs)?;
+            }
             if let Some(txn) = &mut indexes.txn {
                 txn.seal(fs)?;
             }

@@ -4,7 +4,7 @@
 //!
 //! Kept in memory until written, as the offset index is.
 
-use crate::fs::Fs;
+use crate::fs::{Fs, replace_file};
 use crate::offset_index::{EntryFile, search_file};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -85,13 +85,8 @@ impl TimeIndex {
         if self.tail.is_empty() {
             return Ok(());
         }
-        let mut bytes = Vec::with_capacity(self.tail.len() * TIME_INDEX_ENTRY_BYTES);
-        for entry in &self.tail {
-            bytes.extend_from_slice(&entry.timestamp_ms.to_be_bytes());
-            bytes.extend_from_slice(&entry.relative_offset.to_be_bytes());
-        }
         let at = (self.entries_in_file * TIME_INDEX_ENTRY_BYTES) as u64;
-        fs.write_all_at(self.file.file_for_writing(fs)?, &[&bytes], at)?;
+        fs.write_all_at(self.file.file_for_writing(fs)?, &[&encode(&self.tail)], at)?;
         self.entries_in_file += self.tail.len();
         self.tail = Vec::new();
         Ok(())
@@ -101,6 +96,16 @@ impl TimeIndex {
     pub fn seal(&mut self, fs: &dyn Fs) -> io::Result<()> {
         self.spill(fs)?;
         fs.set_len(self.file.file_for_writing(fs)?, (self.entries_in_file * TIME_INDEX_ENTRY_BYTES) as u64)
+    }
+
+    /// Writes all entries in place of whatever file is there, at once and durably but for the file's name. None were written
+    /// before.
+    pub fn replace(&mut self, fs: &dyn Fs) -> io::Result<()> {
+        debug_assert_eq!(self.entries_in_file, 0);
+        replace_file(fs, self.file.path(), &encode(&self.tail))?;
+        self.file.close();
+        self.entries_in_file = std::mem::take(&mut self.tail).len();
+        Ok(())
     }
 
     /// Makes what was written durable.
@@ -133,6 +138,15 @@ impl TimeIndex {
             })?;
         Ok(found.map(|entry| TimestampEntry::parse(&entry)))
     }
+}
+
+fn encode(entries: &[TimestampEntry]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(entries.len() * TIME_INDEX_ENTRY_BYTES);
+    for entry in entries {
+        bytes.extend_from_slice(&entry.timestamp_ms.to_be_bytes());
+        bytes.extend_from_slice(&entry.relative_offset.to_be_bytes());
+    }
+    bytes
 }
 
 #[cfg(test)]

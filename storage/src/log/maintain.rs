@@ -129,7 +129,7 @@ impl Log {
     }
 
     /// Moves the log start up to `offset` (DeleteRecords, retention) and deletes the segments that lie wholly
-    /// below it; the active one stays. A lower offset than the present start changes nothing. Returns the start.
+    /// below it; the active one stays. A lower offset than the present start doesn't move it. Returns the start.
     ///
     /// # Errors
     /// See [`LogStartError`].
@@ -143,15 +143,13 @@ impl Log {
         // A segment's files are finished before they are renamed.
         inner.finish_sealed();
         inner.check_online()?;
+        // Where the start stays there may still be a segment below it, which was active when it moved.
+        let offset = offset.max(inner.log_start_offset.load(Ordering::Acquire));
         let removed = {
             let mut writer = inner.writer.lock();
             if offset > writer.next_offset {
                 let log_end_offset = writer.next_offset;
                 return Err(LogStartError::BeyondEnd { offset, log_end_offset });
-            }
-            let start = inner.log_start_offset.load(Ordering::Acquire);
-            if offset <= start {
-                return Ok(start);
             }
             if inner.unstable.reaches_below(offset) {
                 let list = inner.segments.load();

@@ -531,6 +531,9 @@ impl Opening<'_> {
         let reader = file.try_clone().map_err(failed)?;
         let segment =
             Segment::empty(self.dir, base_offset, file, self.hint.now_ms, self.fs).map_err(failed)?;
+        if self.was_finished(next_base) || (self.hint.clean && next_base.is_some()) {
+            segment.hold_indexes(self.fs).and_then(|()| self.fs.sync_dir(self.dir)).map_err(failed)?;
+        }
         let rules = ScanRules {
             first_offset: base_offset,
             last_epoch: *last_epoch,

@@ -16,11 +16,15 @@ const RETENTION_MS: i64 = HOUR_MS;
 
 /// A file system that comes to a stop after a number of steps.
 #[derive(Debug)]
-struct StopsAfter(AtomicUsize);
+pub(super) struct StopsAfter(AtomicUsize);
 
 impl StopsAfter {
+    pub(super) fn steps(steps: usize) -> StopsAfter {
+        StopsAfter(AtomicUsize::new(steps))
+    }
+
     fn never() -> StopsAfter {
-        StopsAfter(AtomicUsize::new(usize::MAX))
+        StopsAfter::steps(usize::MAX)
     }
 
     fn step(&self) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! What a crash may leave, case by case.
 
+use super::compacting::StopsAfter;
 use super::*;
 use crate::fs::{INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, segment_path};
 use crate::recovery::CutReason;
@@ -167,6 +168,34 @@ fn missing_short_and_long_indexes_are_written_anew() {
         assert_eq!(read_all(&log), crashed.offsets, "{suffix}");
         assert_eq!(std::fs::read(crashed.path(0, suffix)).unwrap(), good, "{suffix}");
     }
+}
+
+#[test]
+fn an_index_that_was_written_anew_by_half_is_not_believed() {
+    let records_of_a_segment = 25;
+    for steps in 0..200 {
+        let crashed = crashed();
+        std::fs::remove_file(crashed.path(0, INDEX_SUFFIX)).unwrap();
+        std::fs::remove_file(crashed.path(0, TIME_INDEX_SUFFIX)).unwrap();
+        let fs = Arc::new(StopsAfter::steps(steps));
+        let hint = hint(false, crashed.recovery_point);
+        let env = LogEnv { fs, preparer: None };
+        let stopped = Log::open(crashed.dir.path(), small_segments(), env, hint).is_err();
+        let (log, _) = crashed.open();
+        let first = log.inner.segments.load().segments[0].clone();
+        assert_eq!(
+            first.max_timestamp().map(|(newest_ms, _)| newest_ms),
+            Some(NOW_MS + 1),
+            "after {steps} steps"
+        );
+        let found = log.offset_for_timestamp(NOW_MS + 1).unwrap().unwrap();
+        assert_eq!((found.offset, found.timestamp_ms), (1, NOW_MS + 1), "after {steps} steps");
+        if !stopped {
+            assert!(steps > 5 && first.end().next_offset > records_of_a_segment);
+            return;
+        }
+    }
+    panic!("the log is never opened");
 }
 
 #[test]

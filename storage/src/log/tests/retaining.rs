@@ -115,3 +115,22 @@ fn an_append_that_comes_between_spares_the_active_segment() {
     assert_eq!(log.apply_retention(&all, NOW_MS + HOUR_MS, |_| ()).unwrap(), None);
     assert_eq!(read_all(&log).len(), 2);
 }
+
+#[test]
+fn a_segment_that_the_start_has_passed_goes_when_it_is_no_longer_active() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    for _ in 0..5 {
+        log.append(&batch(1, 300), context(WriteMode::Plain)).unwrap();
+    }
+    assert_eq!(log.advance_log_start_offset(5).unwrap(), 5);
+    assert_eq!(log.segment_count(), 1, "it is active");
+    log.roll_if_due(i64::MAX).unwrap();
+    log.append(&batch(1, 300), context(WriteMode::Plain)).unwrap();
+    let size_bytes = log.size_bytes();
+    let outcome =
+        log.apply_retention(&limits(&log, None, Some(size_bytes / 6)), NOW_MS, |_| ()).unwrap().unwrap();
+    assert_eq!((outcome.segments, outcome.log_start_offset), (1, 5));
+    assert_eq!((log.segment_count(), log.size_bytes()), (1, size_bytes - outcome.bytes));
+    assert_eq!(log.advance_log_start_offset(3).unwrap(), 5, "it doesn't go back");
+}
