@@ -209,7 +209,7 @@ fn batch() -> CheckedBatch {
 fn open(dir: &Path) -> PartitionManager {
     let config = BrokerConfig::for_tests(dir);
     let log_dir = LogDir::open(dir, None, config.node_id, Arc::new(RealFs)).expect("a directory");
-    PartitionManager::start(log_dir, Arc::new(RealFs), &config, Clock::default()).expect("threads")
+    PartitionManager::start(vec![log_dir], Arc::new(RealFs), &config, Clock::default()).expect("threads")
 }
 
 struct Unpark(Thread);
@@ -242,7 +242,7 @@ fn partitions(options: &Options) -> Run {
         .map(|index| manager.create(name(index), Arc::new(TopicConfig::default()), 0).expect("a partition"))
         .collect();
     let batch = batch();
-    let run = measure(options, &manager.flusher().stats.syncs, |producer| {
+    let run = measure(options, &manager.dirs()[0].flusher().stats.syncs, |producer| {
         let partition = &partitions[producer % partitions.len()];
         let outcome = partition.append(&batch, Acks::All, 1_700_000_000_000).expect("an append");
         if let Some(end_offset) = outcome.commit_at {

@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn ephemeral_data_goes_with_the_launch_and_is_not_synced() {
         let launch = launch(&["--ephemeral"], &[("FLUXMQ_LOG_FLUSH_POLICY", "always")]).unwrap();
-        let dir = launch.config.log_dir.clone();
+        let dir = launch.config.log_dirs[0].clone();
         assert!(dir.is_dir());
         assert_eq!(launch.config.log_flush_policy, FlushPolicy::Never);
         drop(launch);

@@ -61,11 +61,11 @@ async fn metrics_page(State(broker): State<StartedBroker>) -> Response {
     }
 }
 
-/// Whether the process is worth keeping: a log directory that failed needs a restart.
+/// Whether the process is worth keeping: when all log directories have failed it needs a restart.
 async fn health(State(broker): State<StartedBroker>) -> Response {
     match broker.get() {
         Some(broker) if broker.partitions.is_offline() => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the log directory is offline\n").into_response()
+            (StatusCode::SERVICE_UNAVAILABLE, "the log directories are offline\n").into_response()
         }
         _ => "ok\n".into_response(),
     }
@@ -86,7 +86,7 @@ async fn readiness(State(broker): State<StartedBroker>) -> Response {
         Some(broker) if broker.lifecycle.is_stopping() => {
             (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response()
         }
-        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "the log directory is offline\n").into_response(),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "the log directories are offline\n").into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
     }
 }

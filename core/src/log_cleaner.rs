@@ -113,7 +113,10 @@ impl Shared {
         let now_ms = self.clock.now_ms();
         let mut not_to_take = self.not_to_take.lock();
         let candidates = self.partitions.all().into_iter().filter(|partition| {
-            partition.config().cleanup_policy.compact && !not_to_take.contains(partition.name())
+            let config = partition.config();
+            config.cleanup_policy.compact
+                && !partition.is_offline()
+                && !not_to_take.contains(partition.name())
         });
         let due = candidates.filter_map(|partition| match partition.cleanable(now_ms) {
             (cleanable, true) => Some((partition, cleanable)),

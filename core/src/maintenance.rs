@@ -153,7 +153,7 @@ impl Worker {
                 Ok(())
             }
             Task::Tidy => {
-                for partition in self.partitions.all() {
+                for partition in self.partitions.all().iter().filter(|partition| !partition.is_offline()) {
                     partition.log().drop_idle_map(now_ms, IDLE_MAP_MS);
                     partition.log().unlink_deleted(Some(now_ms));
                 }

@@ -1,12 +1,15 @@
 //! From a data directory to topics that can be served: metadata, logs, leader epochs.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use fluxmq_storage::fs::{Fs, RealFs};
 use fluxmq_storage::log_dir::{CLUSTER_METADATA_DIR, LogDir, LogDirError};
+use fluxmq_storage::meta_properties::encode_uuid;
 use thiserror::Error;
+use tracing::error;
 
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, ConfigError, TopicConfig};
@@ -56,14 +59,29 @@ pub fn open_data(
     clock: &Clock,
 ) -> Result<(Metadata, PartitionManager), OpenDataError> {
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
-    let dir = LogDir::open(&config.log_dir, config.cluster_id.as_deref(), config.node_id, Arc::clone(&fs))?;
-    if dir.path().join(CLUSTER_METADATA_DIR).exists() && !has_metadata(dir.path()) {
-        return Err(OpenDataError::NotAdopted(dir.path().to_owned()));
+    let dirs = open_dirs(config, &fs)?;
+    let first = dirs[0].path().to_owned();
+    if first.join(CLUSTER_METADATA_DIR).exists() && !has_metadata(&first) {
+        return Err(OpenDataError::NotAdopted(first));
     }
-    let (metadata, mut stored) = Metadata::open(&config.log_dir)?;
-    let manager = PartitionManager::start(dir, fs, config, clock.clone())?;
+    let (metadata, mut stored) = Metadata::open(&first)?;
+    let there: BTreeSet<String> = dirs.iter().map(|dir| encode_uuid(dir.directory_id())).collect();
+    let missing: Vec<String> = metadata.log_dirs()?.difference(&there).cloned().collect();
+    let manager = PartitionManager::start(dirs, fs, config, clock.clone())?;
     let to_load = stored.iter().map(|topic| to_load(config, topic)).collect::<Result<Vec<_>, _>>()?;
-    let partitions = manager.load(&to_load)?;
+    let partitions = manager.load(&to_load, !missing.is_empty())?;
+    let absent = partitions.iter().flatten().filter(|partition| partition.is_absent()).count();
+    if absent > 0 {
+        error!(
+            partitions = absent,
+            directory_ids = missing.join(","),
+            "a log directory that was used before is not there: the partitions that may lie in it are offline; put it \
+             back among log.dirs, or delete their topics"
+        );
+    } else {
+        // One that is missing had none.
+        metadata.set_log_dirs(there)?;
+    }
 
     // After an unclean end records may be gone that clients have seen: they notice by the epoch. It is stored before
     // anyone can learn of it.
@@ -73,6 +91,23 @@ pub fn open_data(
     let topics = stored.into_iter().zip(to_load).zip(partitions);
     metadata.publish(topics.map(|((topic, loaded), logs)| topic.open(loaded.config, logs)));
     Ok((metadata, manager))
+}
+
+/// Opens the log directories. The first has the metadata, so it has to be there; another that can't be read is left out.
+fn open_dirs(config: &BrokerConfig, fs: &Arc<dyn Fs>) -> Result<Vec<LogDir>, OpenDataError> {
+    let mut dirs: Vec<LogDir> = Vec::new();
+    for path in &config.log_dirs {
+        let cluster_id =
+            dirs.first().map(|first| first.cluster_id().to_owned()).or_else(|| config.cluster_id.clone());
+        match LogDir::open(path, cluster_id.as_deref(), config.node_id, Arc::clone(fs)) {
+            Ok(dir) => dirs.push(dir),
+            Err(error @ LogDirError::Io { .. }) if !dirs.is_empty() => {
+                error!(%error, "a log directory can't be opened, the others are served");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(dirs)
 }
 
 /// Has each partition led under its epoch. Only those that leave another one write it to their log: the epoch is in the

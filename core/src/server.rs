@@ -120,7 +120,7 @@ pub fn start(config: BrokerConfig) -> Result<BrokerHandle, StartError> {
     let producer_ids = Arc::new(ProducerIds::default());
     let transactions = TransactionCoordinator::start(&config, &groups, &producer_ids);
     let broker = Arc::new(Broker {
-        cluster_id: partitions.log_dir().cluster_id().to_owned(),
+        cluster_id: partitions.cluster_id().to_owned(),
         metadata,
         partitions,
         groups,

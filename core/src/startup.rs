@@ -29,14 +29,15 @@ pub fn print_ready(broker: &Broker, started: Instant) {
 }
 
 fn description(broker: &Broker) -> String {
-    let dir = &broker.config.log_dir;
-    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+    let dirs: Vec<String> =
+        broker.partitions.dirs().iter().map(|dir| dir.log_dir().path().display().to_string()).collect();
+    let what = if dirs.len() == 1 { "data directory" } else { "data directories" };
     let mut text = format!(
-        "FluxMQ {}\ncluster id {}, node {}\ndata directory {}\n",
+        "FluxMQ {}\ncluster id {}, node {}\n{what} {}\n",
         env!("CARGO_PKG_VERSION"),
         broker.cluster_id,
         broker.config.node_id,
-        dir.display()
+        dirs.join(", ")
     );
     for listener in &broker.listeners {
         let bound: Vec<String> = listener.bound.iter().map(ToString::to_string).collect();

@@ -139,5 +139,5 @@ fn the_example_file_holds_the_defaults() {
     let defaults = BrokerConfig::from_settings(Settings::default()).unwrap();
     assert_eq!(config.listeners, defaults.listeners);
     assert_eq!(config.topic_defaults, defaults.topic_defaults);
-    assert_eq!(config.log_dir, defaults.log_dir);
+    assert_eq!(config.log_dirs, defaults.log_dirs);
 }

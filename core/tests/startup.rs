@@ -118,7 +118,7 @@ fn kafkas_own_file_is_taken_as_it_is() {
     std::fs::write(&path, KAFKA_SERVER_PROPERTIES).unwrap();
     let config = loaded(&Cli { config: Some(path), ..Cli::default() }, &[]);
     assert_eq!(addresses(&config), ["PLAINTEXT :9092 localhost:9092"]);
-    assert_eq!(config.log_dir, Path::new("/tmp/kraft-combined-logs"));
+    assert_eq!(config.log_dirs, [Path::new("/tmp/kraft-combined-logs")]);
     assert_eq!(config.num_network_threads, 3);
     assert_eq!(config.topic_defaults.segment_bytes, 1 << 30);
     let said = said(&config);

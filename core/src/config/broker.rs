@@ -45,8 +45,8 @@ pub struct BrokerConfig {
     pub cluster_id: Option<String>,
     /// `broker.rack`, as Metadata reports it.
     pub broker_rack: Option<String>,
-    /// The data directory: the first of `log.dirs`, or `log.dir`.
-    pub log_dir: PathBuf,
+    /// The data directories: `log.dirs`, or `log.dir`. Never empty, all different; the first has the metadata.
+    pub log_dirs: Vec<PathBuf>,
     /// Where clients connect. Never empty; controller listeners are not in it.
     pub listeners: Vec<ListenerConfig>,
     /// `host:port` of the HTTP server for metrics and health; `None` when it is off.
@@ -170,7 +170,7 @@ impl BrokerConfig {
             node_id: reader.int("node.id"),
             cluster_id: reader.string("cluster.id").filter(|id| !id.is_empty()),
             broker_rack: reader.string("broker.rack").filter(|rack| !rack.is_empty()),
-            log_dir: reader.log_dir()?,
+            log_dirs: reader.log_dirs()?,
             listeners,
             http_listener: reader.http_listener()?,
             num_network_threads: usize::try_from(reader.int("num.network.threads")).unwrap_or(1),
@@ -266,7 +266,7 @@ mod tests {
     fn the_defaults() {
         let config = from(&[]).unwrap();
         assert_eq!(config.node_id, 1);
-        assert_eq!(config.log_dir, PathBuf::from("./fluxmq-data"));
+        assert_eq!(config.log_dirs, [PathBuf::from("./fluxmq-data")]);
         let [listener] = &config.listeners[..] else { panic!("{:?}", config.listeners) };
         assert_eq!((listener.host.as_str(), listener.port), ("localhost", 9092));
         assert_eq!((listener.advertised_host.as_str(), listener.advertised_port), ("localhost", 9092));
@@ -297,8 +297,8 @@ mod tests {
                 "broker.id=2 (server.properties:2): node.id is 1 (server.properties:1); allowed: the same value as node.id",
             ),
             (
-                &[("log.dirs", "/a,/b")],
-                "log.dirs=/a,/b (server.properties:1): 2 directories; FluxMQ keeps its data in one; allowed: one directory",
+                &[("log.dirs", "/a,/b,/a")],
+                "log.dirs=/a,/b,/a (server.properties:1): /a is named twice; allowed: directories, each once",
             ),
             (
                 &[("listeners", "SASL_SSL://:9092")],

@@ -181,16 +181,21 @@ impl Reader {
         Ok(defaults)
     }
 
-    pub(super) fn log_dir(&self) -> Result<PathBuf, ConfigFault> {
+    pub(super) fn log_dirs(&self) -> Result<Vec<PathBuf>, ConfigFault> {
+        const ALLOWED: &str = "directories, each once";
         let key = if self.settings.get("log.dirs").is_some() { "log.dirs" } else { "log.dir" };
-        match &self.list(key)[..] {
-            [dir] if !dir.is_empty() => Ok(PathBuf::from(dir)),
-            [] | [_] => Err(self.fault_allowing(key, "no directory is named", "one directory")),
-            several => {
-                let reason = format!("{} directories; FluxMQ keeps its data in one", several.len());
-                Err(self.fault_allowing(key, &reason, "one directory"))
+        let mut dirs: Vec<PathBuf> = Vec::new();
+        for dir in self.list(key).iter().map(|dir| PathBuf::from(dir.trim())) {
+            if dirs.contains(&dir) {
+                let reason = format!("{} is named twice", dir.display());
+                return Err(self.fault_allowing(key, &reason, ALLOWED));
             }
+            dirs.push(dir);
         }
+        if dirs.is_empty() || dirs.iter().any(|dir| dir.as_os_str().is_empty()) {
+            return Err(self.fault_allowing(key, "no directory is named", ALLOWED));
+        }
+        Ok(dirs)
     }
 
     pub(super) fn http_listener(&self) -> Result<Option<String>, ConfigFault> {

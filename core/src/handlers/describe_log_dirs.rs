@@ -1,10 +1,9 @@
 //! DescribeLogDirs (key 35), v1–4. KIP-113, KIP-827 (sizes of the volume, v4).
 //!
-//! There is one log directory. The lag is that of Kafka: how far the high watermark is ahead of the log end, which
+//! The lag is that of Kafka: how far the high watermark is ahead of the log end, which
 //! is never. Deliberately not here: future logs, since a log never moves between directories.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +15,7 @@ use fluxmq_protocol::{ErrorCode, StrBytes};
 
 use crate::broker::Broker;
 use crate::meta::Topic;
+use crate::partitions::data_dir::DataDir;
 use crate::partitions::volume_of;
 use crate::request::{Outcome, RequestContext};
 
@@ -34,29 +34,33 @@ pub fn handle(context: &RequestContext, body: Bytes) -> Outcome {
 }
 
 fn describe(broker: &Broker, request: &DescribeLogDirsRequest) -> DescribeLogDirsResponse {
-    let directory = &broker.config.log_dir;
-    let result = DescribeLogDirsResult::default().with_log_dir(absolute(directory));
     let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    let result = match volume_of(directory) {
-        Ok(volume) if !broker.partitions.is_offline() => result
-            .with_topics(topics(broker, request))
-            .with_total_bytes(bytes(volume.total_bytes))
-            .with_usable_bytes(bytes(volume.free_bytes)),
-        _ => result.with_error_code(ErrorCode::KafkaStorageError.code()),
+    let describe = |dir: &Arc<DataDir>| {
+        let path = dir.log_dir().path();
+        let result = DescribeLogDirsResult::default()
+            .with_log_dir(StrBytes::from_string(path.to_string_lossy().into_owned()));
+        match volume_of(path) {
+            Ok(volume) if !dir.is_offline() => result
+                .with_topics(topics(broker, request, dir))
+                .with_total_bytes(bytes(volume.total_bytes))
+                .with_usable_bytes(bytes(volume.free_bytes)),
+            _ => result.with_error_code(ErrorCode::KafkaStorageError.code()),
+        }
     };
-    DescribeLogDirsResponse::default().with_results(vec![result])
+    let results = broker.partitions.dirs().iter().map(describe).collect();
+    DescribeLogDirsResponse::default().with_results(results)
 }
 
-fn absolute(directory: &Path) -> StrBytes {
-    let path = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
-    StrBytes::from_string(path.to_string_lossy().into_owned())
-}
-
-/// Those asked for that exist, by topic; null asks for all.
-fn topics(broker: &Broker, request: &DescribeLogDirsRequest) -> Vec<DescribeLogDirsTopic> {
+/// Those asked for that exist in the directory, by topic; null asks for all.
+fn topics(
+    broker: &Broker,
+    request: &DescribeLogDirsRequest,
+    dir: &Arc<DataDir>,
+) -> Vec<DescribeLogDirsTopic> {
     let image = broker.metadata.topics();
     let Some(asked) = &request.topics else {
-        return image.iter().map(|topic| describe_topic(topic, 0..topic.partition_count())).collect();
+        let all = image.iter().map(|topic| describe_topic(topic, 0..topic.partition_count(), dir));
+        return all.filter(|topic| !topic.partitions.is_empty()).collect();
     };
     let mut wanted: HashMap<&TopicName, BTreeSet<i32>> = HashMap::new();
     for topic in asked {
@@ -64,14 +68,21 @@ fn topics(broker: &Broker, request: &DescribeLogDirsRequest) -> Vec<DescribeLogD
     }
     wanted
         .into_iter()
-        .filter_map(|(name, indexes)| Some(describe_topic(image.by_name(name)?, indexes)))
+        .filter_map(|(name, indexes)| Some(describe_topic(image.by_name(name)?, indexes, dir)))
         .filter(|topic| !topic.partitions.is_empty())
         .collect()
 }
 
-fn describe_topic(topic: &Topic, indexes: impl IntoIterator<Item = i32>) -> DescribeLogDirsTopic {
+fn describe_topic(
+    topic: &Topic,
+    indexes: impl IntoIterator<Item = i32>,
+    dir: &Arc<DataDir>,
+) -> DescribeLogDirsTopic {
     let partitions = indexes.into_iter().filter_map(|index| {
         let partition = topic.partition(index)?;
+        if !partition.lies_in(dir) || partition.is_absent() {
+            return None;
+        }
         let lag = partition.high_watermark().offset - partition.log_end().offset;
         Some(
             DescribeLogDirsPartition::default()

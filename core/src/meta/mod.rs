@@ -12,6 +12,7 @@ pub mod epochs;
 pub mod features;
 pub mod ids;
 pub mod import;
+mod log_dirs;
 mod logs;
 pub mod names;
 pub mod records;

@@ -10,7 +10,7 @@
 //! A partition is an element of `leader_epochs`: the epoch under which its leader last started. Every value
 //! carries the version of its own form, and one that is newer than this broker's is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,9 @@ pub const PRODUCER_IDS_KEY: &str = "producer-ids";
 
 /// The key of the levels of features, once they were changed.
 pub const FEATURES_KEY: &str = "features";
+
+/// The key of the log directories that were used.
+pub const LOG_DIRS_KEY: &str = "log-dirs";
 
 /// What every topic's key starts with.
 pub const TOPIC_PREFIX: &str = "topics/";
@@ -89,6 +92,21 @@ impl ProducerIdsRecord {
     /// A record of the current version.
     pub fn new(next_producer_id: i64) -> Self {
         Self { version: RECORD_VERSION, next_producer_id }
+    }
+}
+
+/// The log directories that partitions may lie in, by their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogDirsRecord {
+    version: u32,
+    /// `directory.id` of each, as Kafka writes it.
+    pub directory_ids: BTreeSet<String>,
+}
+
+impl LogDirsRecord {
+    /// A record of the current version.
+    pub fn new(directory_ids: BTreeSet<String>) -> Self {
+        Self { version: RECORD_VERSION, directory_ids }
     }
 }
 

@@ -1,11 +1,14 @@
 //! The page for Prometheus.
 
+use std::sync::atomic::AtomicU64;
+
 use fluxmq_protocol::messages::ApiKey;
 use metrics::{Key, Label, Level, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use super::{ApiMetrics, LATENCY_BUCKETS, load};
 use crate::broker::Broker;
+use crate::partitions::flusher::FlushStats;
 
 /// Renders everything in Prometheus' text format.
 #[must_use]
@@ -53,15 +56,16 @@ pub fn render(broker: &Broker) -> String {
         broker.metadata.with_topics(|topics| (topics.topic_count(), topics.partition_count()));
     page.gauge("fluxmq_topics", "Topics.", topics as f64);
     page.gauge("fluxmq_partitions", "Partitions.", partitions as f64);
+    let dirs = broker.partitions.dirs();
     page.gauge(
         "fluxmq_log_dir_offline",
-        "1 once a sync or a write has failed.",
-        if broker.partitions.is_offline() { 1.0 } else { 0.0 },
+        "Log directories in which a sync or a write has failed.",
+        dirs.iter().filter(|dir| dir.is_offline()).count() as f64,
     );
     page.gauge(
         "fluxmq_log_dir_nearly_full",
-        "1 while records are refused because too little of the volume is free.",
-        if broker.partitions.flusher().space.is_low() { 1.0 } else { 0.0 },
+        "Log directories that take no records because too little of their volume is free.",
+        dirs.iter().filter(|dir| dir.flusher().space.is_low()).count() as f64,
     );
     let offline = broker.partitions.all().iter().filter(|partition| partition.is_offline()).count();
     page.gauge("fluxmq_offline_partitions", "Partitions that are not served.", offline as f64);
@@ -105,12 +109,12 @@ pub fn render(broker: &Broker) -> String {
         "Time that the last reading of transactions took.",
         load(&transactions.stats.load_ms) as f64,
     );
-    let flushes = &broker.partitions.flusher().stats;
-    page.counter("fluxmq_log_syncs_total", "Syncs of logs.", load(&flushes.syncs));
+    let sum = |of: fn(&FlushStats) -> &AtomicU64| dirs.iter().map(|dir| load(of(&dir.flusher().stats))).sum();
+    page.counter("fluxmq_log_syncs_total", "Syncs of logs.", sum(|stats| &stats.syncs));
     page.counter(
         "fluxmq_log_sync_microseconds_total",
         "Time spent in syncs of logs.",
-        load(&flushes.sync_time_us),
+        sum(|stats| &stats.sync_time_us),
     );
     for (served, api) in broker.apis.iter().zip(&metrics.apis) {
         page.latency(served.key, api);

@@ -4,12 +4,14 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::sync::Arc;
 
 use fluxmq_storage::checkpoint::PartitionOffsets;
 use fluxmq_storage::log_dir::{LogDir, OffsetCheckpoint};
 
+use super::data_dir::DataDir;
 use super::partition::{Partition, PartitionName};
-use super::{Inner, PartitionManager};
+use super::{PartitionManager, all_tried};
 
 /// The files that decide what is looked at, and kept, when a log is opened after a crash or compacted.
 const TRUSTED: [OffsetCheckpoint; 3] =
@@ -46,7 +48,7 @@ fn key(name: &PartitionName) -> (String, i32) {
     (name.topic.to_string(), name.index)
 }
 
-impl Inner {
+impl DataDir {
     /// Takes out of the files what they say of partitions that are not among the `kept`, durably. A partition that is
     /// made under a name that was used before must not be opened by what is said of the old one: its records would be
     /// taken for deleted, or for known to be on disk.
@@ -59,7 +61,7 @@ impl Inner {
             }
             let mut offsets = known.clone();
             offsets.retain(|(topic, index), _| kept(topic, *index));
-            self.dir.write_checkpoint(file, &offsets)?;
+            self.log_dir.write_checkpoint(file, &offsets)?;
             checkpointed.set(file, offsets);
         }
         Ok(())
@@ -86,9 +88,12 @@ impl PartitionManager {
     pub fn forget_deleted(&self) -> io::Result<()> {
         // Not under the partitions' lock, which whoever writes a checkpoint takes while holding that of the files.
         let partitions = self.all();
-        let names: HashSet<(&str, i32)> =
-            partitions.iter().map(|partition| (&*partition.name().topic, partition.index())).collect();
-        self.inner.keep_checkpoints(|topic, index| names.contains(&(topic, index)))
+        self.inner.dirs.iter().filter(|dir| !dir.is_offline()).try_for_each(|dir| {
+            let here = partitions.iter().filter(|partition| partition.lies_in(dir));
+            let names: HashSet<(&str, i32)> =
+                here.map(|partition| (&*partition.name().topic, partition.index())).collect();
+            dir.keep_checkpoints(|topic, index| names.contains(&(topic, index)))
+        })
     }
 
     /// Writes the recovery points.
@@ -131,16 +136,22 @@ impl PartitionManager {
         file: OffsetCheckpoint,
         offset: impl Fn(&Partition) -> Option<i64>,
     ) -> io::Result<()> {
-        let mut checkpointed = self.inner.checkpointed.lock();
-        let offsets: PartitionOffsets = self
-            .all()
-            .iter()
-            .filter_map(|partition| Some((key(partition.name()), offset(partition)?)))
-            .collect();
-        if checkpointed.get(file) != Some(&offsets) {
-            self.inner.dir.write_checkpoint(file, &offsets)?;
-            checkpointed.set(file, offsets);
-        }
-        Ok(())
+        let write = |dir: &Arc<DataDir>| -> io::Result<()> {
+            let mut checkpointed = dir.checkpointed.lock();
+            let offsets: PartitionOffsets = self
+                .all()
+                .iter()
+                .filter(|partition| partition.lies_in(dir) && !partition.is_absent())
+                .filter_map(|partition| Some((key(partition.name()), offset(partition)?)))
+                .collect();
+            if checkpointed.get(file) != Some(&offsets) {
+                dir.log_dir.write_checkpoint(file, &offsets)?;
+                checkpointed.set(file, offsets);
+            }
+            Ok(())
+        };
+        // Those that can be written are, whatever comes of the others.
+        let online = self.inner.dirs.iter().filter(|dir| !dir.is_offline());
+        all_tried(online.map(write))
     }
 }

@@ -100,7 +100,7 @@ pub struct Flusher {
     queue: Mutex<Queue>,
     work: Condvar,
     /// What the maintenance thread is told.
-    pub(super) background: Background,
+    pub(super) background: Arc<Background>,
     /// The health of the directory that the partitions lie in.
     pub health: LogDirHealth,
     /// The room on its volume.
@@ -118,11 +118,11 @@ enum Work {
 
 impl Flusher {
     /// For a directory on whose volume `log.dir.reserve.bytes` are kept free.
-    pub(super) fn new(reserve_bytes: i64) -> Flusher {
+    pub(super) fn new(reserve_bytes: i64, background: Arc<Background>) -> Flusher {
         Flusher {
             queue: Mutex::default(),
             work: Condvar::new(),
-            background: Background::default(),
+            background,
             health: LogDirHealth::default(),
             space: Space::new(reserve_bytes),
             stats: FlushStats::default(),
@@ -165,7 +165,7 @@ impl Flusher {
     /// Takes the log directory offline and has a flusher thread wake everyone who waits in it.
     pub(super) fn storage_failed(&self, reason: &dyn std::fmt::Display) {
         if self.health.fail(reason) {
-            tracing::error!("the log directory is offline until a restart: {reason}");
+            tracing::error!("a log directory is offline until a restart: {reason}");
             self.queue.lock().failure_to_announce = true;
             self.work.notify_one();
         }

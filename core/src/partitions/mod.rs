@@ -2,6 +2,7 @@
 
 mod background;
 mod checkpoints;
+pub mod data_dir;
 pub mod flusher;
 pub mod high_watermark;
 mod load;
@@ -27,15 +28,13 @@ use fluxmq_storage::log::{Log, LogConfig, LogEnv, OpenHint, OpenLogError};
 use fluxmq_storage::log_dir::LogDir;
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
-use tracing::{info, warn};
 
 use self::background::Background;
-use self::checkpoints::Checkpointed;
-use self::flusher::Flusher;
+use self::data_dir::DataDir;
 pub use self::load::TopicToLoad;
 use self::partition::{DeleteRecordsError, Partition, PartitionName};
 use self::preparer::PrepareQueue;
-use self::space::{SpaceNews, Volume};
+use self::space::Volume;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, FlushPolicy, MessageTimestampType, TopicConfig};
 
@@ -69,11 +68,21 @@ pub enum PartitionError {
         #[source]
         source: OpenLogError,
     },
+    /// It lies in two log directories.
+    #[error("{name} lies in {} and in {}: set the older one aside", one.display(), other.display())]
+    Twice {
+        /// The partition.
+        name: PartitionName,
+        /// One of its directories.
+        one: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
     /// The log directory could not be listed, or a log in it not be set aside.
     #[error("the log directory: {0}")]
     LogDir(#[source] io::Error),
-    /// The log directory went offline.
-    #[error("the log directory is offline")]
+    /// Every log directory is offline.
+    #[error("the log directories are offline")]
     Offline,
 }
 
@@ -86,62 +95,68 @@ pub struct PartitionManager {
 
 #[derive(Debug)]
 struct Inner {
-    dir: LogDir,
-    /// The last run ended with a clean shutdown.
-    clean: bool,
+    /// `log.dirs`, in their order; at least one.
+    dirs: Vec<Arc<DataDir>>,
     policy: FlushPolicy,
     producer_id_expiration_ms: i64,
     recovery_threads: usize,
     clock: Clock,
     env: LogEnv,
-    flusher: Arc<Flusher>,
+    /// What the maintenance thread is told.
+    background: Arc<Background>,
     preparer: Arc<PrepareQueue>,
     /// By topic and index, so that checkpoint files come out in order.
     partitions: RwLock<BTreeMap<(StrBytes, i32), Arc<Partition>>>,
-    /// What stands in each checkpoint file.
-    checkpointed: Mutex<Checkpointed>,
-    /// Directories of deleted partitions, and when they may be unlinked.
-    to_remove: Mutex<Vec<(i64, PathBuf)>>,
 }
 
 impl PartitionManager {
-    /// A manager of the partitions in `dir`, none of them opened yet, with its threads running.
+    /// A manager of the partitions in `dirs`, none of them opened yet, with its threads running.
     ///
     /// # Errors
-    /// A thread could not be started.
-    pub fn start(dir: LogDir, fs: Arc<dyn Fs>, config: &BrokerConfig, clock: Clock) -> io::Result<Self> {
-        Self::start_with(dir, fs, config, clock, FLUSHER_THREADS)
+    /// A thread could not be started, or the mark of a clean stop not be removed.
+    ///
+    /// # Panics
+    /// Without a directory.
+    pub fn start(
+        dirs: Vec<LogDir>,
+        fs: Arc<dyn Fs>,
+        config: &BrokerConfig,
+        clock: Clock,
+    ) -> io::Result<Self> {
+        Self::start_with(dirs, fs, config, clock, FLUSHER_THREADS)
     }
 
     fn start_with(
-        dir: LogDir,
+        dirs: Vec<LogDir>,
         fs: Arc<dyn Fs>,
         config: &BrokerConfig,
         clock: Clock,
         flusher_threads: usize,
     ) -> io::Result<Self> {
+        assert!(!dirs.is_empty(), "a broker has a log directory");
         let preparer = Arc::new(PrepareQueue::default());
-        let checkpointed = Mutex::new(Checkpointed::read(&dir));
+        let background = Arc::<Background>::default();
+        let open =
+            |dir| DataDir::new(dir, config.log_dir_reserve_bytes, Arc::clone(&background)).map(Arc::new);
         let inner = Arc::new(Inner {
-            clean: dir.take_clean_shutdown()?,
-            dir,
+            dirs: dirs.into_iter().map(open).collect::<io::Result<_>>()?,
             policy: config.log_flush_policy,
             producer_id_expiration_ms: i64::from(config.producer_id_expiration_ms),
             recovery_threads: usize::try_from(config.num_recovery_threads_per_data_dir).unwrap_or(1).max(1),
             clock,
             env: LogEnv { fs, preparer: Some(preparer.clone()) },
-            flusher: Arc::new(Flusher::new(config.log_dir_reserve_bytes)),
+            background,
             preparer,
             partitions: RwLock::default(),
-            checkpointed,
-            to_remove: Mutex::default(),
         });
         let mut threads = Vec::new();
-        for number in 0..flusher_threads {
-            let inner = Arc::clone(&inner);
-            threads.push(named_thread(&format!("flusher-{number}"), move || {
-                inner.flusher.run(&|| inner.release_all_waiters());
-            })?);
+        for (place, dir) in inner.dirs.iter().enumerate() {
+            for number in 0..flusher_threads {
+                let (inner, dir) = (Arc::clone(&inner), Arc::clone(dir));
+                threads.push(named_thread(&format!("flusher-{place}-{number}"), move || {
+                    dir.flusher.run(&|| inner.release_waiters_in(&dir));
+                })?);
+            }
         }
         let preparing = Arc::clone(&inner);
         threads.push(named_thread("preparer", move || {
@@ -150,7 +165,7 @@ impl PartitionManager {
                 // Whoever writes fast can use up the reserve before it is looked at next.
                 if looked.elapsed() >= SPACE_INTERVAL {
                     looked = Instant::now();
-                    let _ = preparing.watch_space();
+                    preparing.dirs.iter().for_each(|dir| _ = dir.watch_space());
                 }
             });
         })?);
@@ -168,18 +183,16 @@ impl PartitionManager {
         config: Arc<TopicConfig>,
         leader_epoch: i32,
     ) -> Result<Arc<Partition>, PartitionError> {
-        if self.is_offline() {
-            return Err(PartitionError::Offline);
-        }
         let inner = &*self.inner;
-        inner.forget_checkpoints(&name).map_err(PartitionError::LogDir)?;
-        let dir = inner.create_directory(&name)?;
+        let data_dir = inner.place().ok_or(PartitionError::Offline)?;
+        data_dir.forget_checkpoints(&name).map_err(PartitionError::LogDir)?;
+        let dir = data_dir.create_directory(&name)?;
         let hint =
             OpenHint { clean: true, recovery_point: 0, log_start_offset: 0, now_ms: inner.clock.now_ms() };
         let (log, _) = Log::open(&dir, inner.log_config(&config), inner.env.clone(), hint)
             .map_err(|source| PartitionError::Open { name: name.clone(), source })?;
         // The epoch is in the metadata; the log learns of it with the first batch.
-        Ok(inner.adopt(name, log, config, leader_epoch))
+        Ok(inner.adopt(name, log, config, leader_epoch, &data_dir))
     }
 
     /// Makes durable that the partitions created so far are there.
@@ -187,7 +200,7 @@ impl PartitionManager {
     /// # Errors
     /// What the file system gives.
     pub fn sync_created(&self) -> io::Result<()> {
-        self.inner.dir.sync()
+        self.inner.dirs.iter().filter(|dir| !dir.is_offline()).try_for_each(|dir| dir.log_dir.sync())
     }
 
     /// Sets the log of a deleted partition aside, to be unlinked once its last reader is gone. Whoever waits for the
@@ -205,13 +218,17 @@ impl PartitionManager {
             }
         }
         partition.mark_deleted();
-        let renamed = self
-            .inner
-            .dir
+        if partition.is_absent() {
+            return Ok(());
+        }
+        let dir = self.inner.dirs.iter().find(|dir| partition.lies_in(dir)).expect("it lies in one of them");
+        dir.forget_partition();
+        let renamed = dir
+            .log_dir
             .rename_for_deletion(&name.topic, name.index)
             .map_err(|source| PartitionError::Directory { name: name.clone(), source })?;
         let remove_at_ms = self.inner.clock.now_ms().saturating_add(partition.config().file_delete_delay_ms);
-        self.inner.to_remove.lock().push((remove_at_ms, renamed));
+        dir.to_remove.lock().push((remove_at_ms, renamed));
         Ok(())
     }
 
@@ -251,16 +268,22 @@ impl PartitionManager {
         self.inner.partitions.read().values().cloned().collect()
     }
 
-    /// Whether the log directory failed and takes no more requests.
+    /// Whether every log directory failed: none takes requests.
     #[must_use]
     pub fn is_offline(&self) -> bool {
-        self.inner.flusher.health.is_offline()
+        self.inner.dirs.iter().all(|dir| dir.is_offline())
     }
 
-    /// Why the log directory is offline, and what syncing costs, for metrics.
+    /// The log directories, in the order of `log.dirs`.
     #[must_use]
-    pub fn flusher(&self) -> &Flusher {
-        &self.inner.flusher
+    pub fn dirs(&self) -> &[Arc<DataDir>] {
+        &self.inner.dirs
+    }
+
+    /// The cluster that the directories belong to.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        self.inner.dirs[0].log_dir.cluster_id()
     }
 
     /// Looks at the room on the volume, and says so when records are refused for it or taken again. When there is little,
@@ -269,17 +292,21 @@ impl PartitionManager {
     /// # Errors
     /// The volume can't be asked, or a deleted directory not be removed.
     pub fn watch_space(&self) -> io::Result<()> {
-        self.inner.watch_space()?;
-        if !self.inner.flusher.space.is_low() {
-            return Ok(());
+        for dir in self.inner.dirs.iter().filter(|dir| !dir.is_offline()) {
+            dir.watch_space()?;
+            if dir.flusher.space.is_low() {
+                let partitions = self.all();
+                let here = partitions.iter().filter(|partition| partition.lies_in(dir));
+                here.for_each(|partition| partition.log().unlink_deleted(None));
+                dir.remove_deleted(i64::MAX)?;
+            }
         }
-        self.all().iter().for_each(|partition| partition.log().unlink_deleted(None));
-        self.remove_deleted(i64::MAX)
+        Ok(())
     }
 
     /// The queue of the maintenance thread.
     pub(crate) fn background(&self) -> &Background {
-        &self.inner.flusher.background
+        &self.inner.background
     }
 
     /// Asks for a sync of every partition whose oldest record that is not on disk is older than `flush.ms`.
@@ -296,7 +323,7 @@ impl PartitionManager {
 
     /// Rolls every segment that is older than `segment.ms`, as the next append would.
     pub fn roll_by_time(&self, now_ms: i64) {
-        for partition in self.all() {
+        for partition in self.all().into_iter().filter(|partition| !partition.is_offline()) {
             match partition.log().roll_if_due(now_ms) {
                 Ok(true) => self.background().rolled(&partition),
                 Ok(false) => {}
@@ -310,16 +337,8 @@ impl PartitionManager {
     /// # Errors
     /// What kept one of them from going; it is tried again.
     pub fn remove_deleted(&self, now_ms: i64) -> io::Result<()> {
-        let due: Vec<(i64, PathBuf)> =
-            self.inner.to_remove.lock().extract_if(.., |(remove_at_ms, _)| *remove_at_ms <= now_ms).collect();
-        let mut result = Ok(());
-        for (remove_at_ms, path) in due {
-            if let Err(error) = self.inner.dir.remove_deleted(&path) {
-                self.inner.to_remove.lock().push((remove_at_ms, path));
-                result = Err(error);
-            }
-        }
-        result
+        let online = self.inner.dirs.iter().filter(|dir| !dir.is_offline());
+        all_tried(online.map(|dir| dir.remove_deleted(now_ms)))
     }
 
     /// The flush policy of the broker.
@@ -328,45 +347,49 @@ impl PartitionManager {
         self.inner.policy
     }
 
-    /// The log directory.
-    #[must_use]
-    pub fn log_dir(&self) -> &LogDir {
-        &self.inner.dir
-    }
-
     /// Flushes and closes every log, writes the checkpoints and at last the mark of a clean shutdown. Nothing is
     /// appended from the first step on. Without the mark the next start recovers, so a failure loses nothing.
     ///
     /// # Errors
     /// What kept the shutdown from being a clean one.
     pub fn shut_down(&self) -> io::Result<()> {
-        let offline = || io::Error::other(self.inner.flusher.health.reason().unwrap_or_default());
         if !self.join_threads() {
             return Err(io::Error::other("a thread of the partitions panicked"));
         }
-        if self.is_offline() {
-            return Err(offline());
-        }
-        // Each waits for the disk several times, so several are closed at once.
-        let (unopened, partitions): (Vec<_>, Vec<_>) =
-            self.all().into_iter().partition(|one| one.is_unopened());
-        let share = partitions.len().div_ceil(CLOSING_THREADS).max(1);
-        std::thread::scope(|scope| {
-            let close = |some: &[Arc<Partition>]| some.iter().try_for_each(|partition| partition.close());
-            let threads: Vec<_> =
-                partitions.chunks(share).map(|some| scope.spawn(move || close(some))).collect();
-            threads.into_iter().try_for_each(|thread| {
-                thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread that closed logs panicked")))
-            })
-        })?;
+        let partitions = self.all();
+        let closed = self.inner.dirs.iter().map(|dir| close_all_in(dir, &partitions));
+        let closed: Vec<io::Result<()>> = closed.collect();
         self.checkpoint_recovery_points()?;
         self.checkpoint_log_start_offsets()?;
         self.checkpoint_high_watermarks()?;
-        match unopened.first() {
-            None => self.inner.dir.mark_clean_shutdown(),
-            // Or the next start would take its files as they are.
-            Some(one) => Err(io::Error::other(format!("the log of {} was never opened", one.name()))),
-        }
+        let mark = |(dir, closed): (&Arc<DataDir>, io::Result<()>)| {
+            closed.and_then(|()| dir.log_dir.mark_clean_shutdown())
+        };
+        // Those that can be marked are, whatever comes of the others.
+        all_tried(self.inner.dirs.iter().zip(closed).map(mark))
+    }
+}
+
+/// Closes the logs in a directory. An error says why the directory is not to be marked as cleanly stopped.
+fn close_all_in(dir: &Arc<DataDir>, partitions: &[Arc<Partition>]) -> io::Result<()> {
+    if dir.is_offline() {
+        return Err(io::Error::other(dir.flusher.health.reason().unwrap_or_default()));
+    }
+    let here = partitions.iter().filter(|partition| partition.lies_in(dir) && !partition.is_absent());
+    let (unopened, opened): (Vec<&Arc<Partition>>, Vec<_>) = here.partition(|one| one.is_unopened());
+    // Each waits for the disk several times, so several are closed at once.
+    let share = opened.len().div_ceil(CLOSING_THREADS).max(1);
+    std::thread::scope(|scope| {
+        let close = |some: &[&Arc<Partition>]| some.iter().try_for_each(|partition| partition.close());
+        let threads: Vec<_> = opened.chunks(share).map(|some| scope.spawn(move || close(some))).collect();
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread that closed logs panicked")))
+        })
+    })?;
+    match unopened.first() {
+        None => Ok(()),
+        // Or the next start would take its files as they are.
+        Some(one) => Err(io::Error::other(format!("the log of {} was never opened", one.name()))),
     }
 }
 
@@ -374,7 +397,7 @@ impl PartitionManager {
     /// Ends the threads; the flushers finish what is queued. False when one had panicked.
     fn join_threads(&self) -> bool {
         self.inner.preparer.stop();
-        self.inner.flusher.stop();
+        self.inner.dirs.iter().for_each(|dir| dir.flusher.stop());
         let mut all_fine = true;
         for thread in self.threads.lock().drain(..) {
             all_fine &= thread.join().is_ok();
@@ -392,30 +415,12 @@ impl Drop for PartitionManager {
 }
 
 impl Inner {
-    /// Looks at the room on the volume, and says so when records are refused for it or taken again.
-    fn watch_space(&self) -> io::Result<()> {
-        let path = self.dir.path();
-        let volume = volume_of(path)?;
-        match self.flusher.space.look(volume, Instant::now()) {
-            None => {}
-            Some(SpaceNews::Low { reserve_bytes }) => warn!(
-                dir = %path.display(),
-                free_bytes = volume.free_bytes,
-                reserve_bytes,
-                "the volume is nearly full: records are refused until there is room; delete topics or records, or let \
-                 retention keep less (log.dir.reserve.bytes)"
-            ),
-            Some(SpaceNews::Enough) => {
-                info!(dir = %path.display(), free_bytes = volume.free_bytes, "there is room again, records are taken");
-            }
-        }
-        Ok(())
-    }
-
-    fn create_directory(&self, name: &PartitionName) -> Result<PathBuf, PartitionError> {
-        self.dir
-            .create_partition(&name.topic, name.topic_id, name.index)
-            .map_err(|source| PartitionError::Directory { name: name.clone(), source })
+    /// The directory for a new partition: of those that are online the one with the fewest, as in Kafka. It is counted there.
+    fn place(&self) -> Option<Arc<DataDir>> {
+        let online = self.dirs.iter().filter(|dir| !dir.is_offline());
+        let dir = online.min_by_key(|dir| dir.partition_count())?;
+        dir.count_partition();
+        Some(Arc::clone(dir))
     }
 
     fn log_config(&self, config: &TopicConfig) -> LogConfig {
@@ -446,22 +451,29 @@ impl Inner {
         log: Log,
         config: Arc<TopicConfig>,
         leader_epoch: i32,
+        dir: &DataDir,
     ) -> Arc<Partition> {
         let key = (name.topic.clone(), name.index);
-        let partition =
-            Partition::new(name, log, config, self.policy, leader_epoch, Arc::clone(&self.flusher));
+        let flusher = Arc::clone(&dir.flusher);
+        let partition = Partition::new(name, log, config, self.policy, leader_epoch, flusher);
         self.partitions.write().insert(key, Arc::clone(&partition));
         partition
     }
 
-    fn release_all_waiters(&self) {
+    fn release_waiters_in(&self, dir: &Arc<DataDir>) {
         let partitions: Vec<_> = self.partitions.read().values().cloned().collect();
-        partitions.iter().for_each(|partition| partition.release_waiters());
+        let here = partitions.iter().filter(|partition| partition.lies_in(dir));
+        here.for_each(|partition| partition.release_waiters());
     }
 }
 
 #[cfg(test)]
 impl PartitionManager {
+    /// That of the first directory.
+    pub(crate) fn flusher(&self) -> &flusher::Flusher {
+        &self.inner.dirs[0].flusher
+    }
+
     /// A manager for a test, in the log directory `dir`.
     pub(crate) fn for_tests(dir: &std::path::Path) -> Self {
         let config = BrokerConfig::for_tests(dir);
@@ -474,6 +486,12 @@ fn sync_up_to_log_start(partition: &Arc<Partition>) {
     if partition.durable_end() < partition.log().log_start_offset() {
         partition.sync_now();
     }
+}
+
+/// The first error of all that was tried: one that fails doesn't keep the others from being tried.
+fn all_tried(tries: impl Iterator<Item = io::Result<()>>) -> io::Result<()> {
+    let results: Vec<io::Result<()>> = tries.collect();
+    results.into_iter().collect()
 }
 
 /// The size of the volume that `path` lies on.

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::data_dir::DataDir;
 use super::flusher::{FlushState, Flusher};
 use super::high_watermark::{Acks, Advance, Marks, Visibility, advance, visibility};
 use super::rounds::LastAsked;
@@ -151,6 +152,8 @@ pub struct Partition {
     deleted: AtomicBool,
     /// The log could not be opened.
     unopened: bool,
+    /// The log isn't in any of the log directories.
+    absent: bool,
     write_mode: WriteModeSwitch,
     state: Mutex<State>,
     flush_state: FlushState,
@@ -169,10 +172,33 @@ impl Partition {
         leader_epoch: i32,
         flusher: Arc<Flusher>,
     ) -> Arc<Self> {
+        Arc::new(Self::of(name, log, config, policy, leader_epoch, flusher))
+    }
+
+    /// One that may lie in a log directory that isn't there, with a log that wasn't opened.
+    pub(super) fn absent(
+        name: PartitionName,
+        log: Log,
+        config: Arc<TopicConfig>,
+        policy: FlushPolicy,
+        leader_epoch: i32,
+        flusher: Arc<Flusher>,
+    ) -> Arc<Self> {
+        Arc::new(Partition { absent: true, ..Self::of(name, log, config, policy, leader_epoch, flusher) })
+    }
+
+    fn of(
+        name: PartitionName,
+        log: Log,
+        config: Arc<TopicConfig>,
+        policy: FlushPolicy,
+        leader_epoch: i32,
+        flusher: Arc<Flusher>,
+    ) -> Self {
         let first_mode = if policy == FlushPolicy::Always { WriteMode::Plain } else { WriteMode::Mapped };
         let marks = Marks::recovered(log.log_end());
         let unopened = log.offline().is_some();
-        Arc::new(Partition {
+        Partition {
             name,
             log,
             config: ArcSwap::new(config),
@@ -181,6 +207,7 @@ impl Partition {
             cleaned_until: AtomicI64::new(-1),
             deleted: AtomicBool::new(false),
             unopened,
+            absent: false,
             write_mode: WriteModeSwitch::new(first_mode),
             state: Mutex::new(State {
                 marks,
@@ -193,13 +220,19 @@ impl Partition {
             sync_linger_ms: AtomicU32::new(0),
             last_asked: LastAsked::default(),
             flusher,
-        })
+        }
     }
 
     /// Topic, topic id and number.
     #[must_use]
     pub fn name(&self) -> &PartitionName {
         &self.name
+    }
+
+    /// Whether it lies in this log directory.
+    #[must_use]
+    pub fn lies_in(&self, dir: &DataDir) -> bool {
+        Arc::ptr_eq(&self.flusher, &dir.flusher)
     }
 
     /// The partition's number within its topic.
@@ -303,6 +336,12 @@ impl Partition {
     #[must_use]
     pub fn is_unopened(&self) -> bool {
         self.unopened
+    }
+
+    /// Whether the log isn't in any of the log directories, but may be in one that isn't there.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.absent
     }
 
     /// Whether the topic was deleted; whoever still holds the partition answers `UNKNOWN_TOPIC_OR_PARTITION`.

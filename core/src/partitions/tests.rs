@@ -32,7 +32,7 @@ pub(super) fn start(
     flusher_threads: usize,
 ) -> PartitionManager {
     let log_dir = LogDir::open(dir, None, config.node_id, fs.clone()).unwrap();
-    PartitionManager::start_with(log_dir, fs, config, Clock::fixed(NOW_MS), flusher_threads).unwrap()
+    PartitionManager::start_with(vec![log_dir], fs, config, Clock::fixed(NOW_MS), flusher_threads).unwrap()
 }
 
 /// A manager whose flushers are this test.
@@ -171,7 +171,7 @@ fn sequences_are_checked_and_survive_clean_and_unclean_ends() {
     for clean in [true, false] {
         {
             let manager = by_hand(dir.path(), FlushPolicy::Acks);
-            let partition = manager.load(&topics).unwrap()[0][0].clone();
+            let partition = manager.load(&topics, false).unwrap()[0][0].clone();
             let base = i32::try_from(partition.log_end().offset).unwrap();
             partition.append(&idempotent(5, base, 2), Acks::All, NOW_MS).unwrap();
             if clean {
@@ -182,7 +182,7 @@ fn sequences_are_checked_and_survive_clean_and_unclean_ends() {
         }
         let manager = by_hand(dir.path(), FlushPolicy::Acks);
         assert_eq!(manager.is_unclean(), !clean);
-        let partition = manager.load(&topics).unwrap()[0][0].clone();
+        let partition = manager.load(&topics, false).unwrap()[0][0].clone();
         let end = partition.log_end().offset;
         let base = i32::try_from(end).unwrap();
         assert_eq!(
@@ -208,7 +208,7 @@ fn a_leader_epoch_holds_from_the_next_start_on() {
         leader_epochs: vec![stored],
     };
     let manager = by_hand(dir.path(), FlushPolicy::Acks);
-    let partition = manager.load(&[topic(3)]).unwrap()[0][0].clone();
+    let partition = manager.load(&[topic(3)], false).unwrap()[0][0].clone();
     assert_eq!(partition.leader_epoch(), 3);
     partition.set_leader_epoch(4).unwrap();
     assert_eq!(partition.check_leader_epoch(-1), Ok(()));
@@ -220,7 +220,7 @@ fn a_leader_epoch_holds_from_the_next_start_on() {
     manager.shut_down().unwrap();
     drop(manager);
     let manager = by_hand(dir.path(), FlushPolicy::Acks);
-    let partition = manager.load(&[topic(3)]).unwrap()[0][0].clone();
+    let partition = manager.load(&[topic(3)], false).unwrap()[0][0].clone();
     assert_eq!(partition.leader_epoch(), 4, "the log knows better than an older metadata");
 }
 
@@ -358,7 +358,7 @@ fn what_the_metadata_does_not_know_is_set_aside() {
         manager.shut_down().unwrap();
     }
     let manager = by_hand(dir.path(), FlushPolicy::Acks);
-    assert!(manager.load(&[]).unwrap().is_empty());
+    assert!(manager.load(&[], false).unwrap().is_empty());
     let names: Vec<String> = std::fs::read_dir(dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -549,7 +549,7 @@ fn a_log_that_cannot_be_opened_takes_nobody_with_it() {
     std::fs::write(&in_the_way, "no batch").unwrap();
 
     let manager = by_hand(dir.path(), FlushPolicy::Acks);
-    let partitions = manager.load(&[topic()]).unwrap().remove(0);
+    let partitions = manager.load(&[topic()], false).unwrap().remove(0);
     assert_eq!([0, 1].map(|index: usize| partitions[index].is_offline()), [true, false]);
     assert!(matches!(partitions[0].append(&batch(1), Acks::All, NOW_MS), Err(AppendError::Offline)));
     assert!(partitions[0].log().read(0, 100, partitions[0].log_end(), true).is_err());
@@ -565,7 +565,114 @@ fn a_log_that_cannot_be_opened_takes_nobody_with_it() {
     std::fs::remove_file(in_the_way).unwrap();
     let manager = by_hand(dir.path(), FlushPolicy::Acks);
     assert!(manager.is_unclean(), "its log is looked at again");
-    let partitions = manager.load(&[topic()]).unwrap().remove(0);
+    let partitions = manager.load(&[topic()], false).unwrap().remove(0);
     assert_eq!([0, 1].map(|index: usize| partitions[index].log_end().offset), [3, 4]);
     manager.shut_down().unwrap();
+}
+
+/// A manager over several directories.
+fn over(dirs: &[&Path]) -> PartitionManager {
+    let config = BrokerConfig { log_flush_policy: FlushPolicy::Acks, ..BrokerConfig::for_tests(dirs[0]) };
+    let fs: Arc<dyn Fs> = Arc::new(RealFs);
+    let open = |dir: &&Path| LogDir::open(dir, Some("cluster"), config.node_id, fs.clone()).unwrap();
+    let dirs = dirs.iter().map(open).collect();
+    PartitionManager::start_with(dirs, fs.clone(), &config, Clock::fixed(NOW_MS), 1).unwrap()
+}
+
+fn wide_topic(partitions: usize) -> TopicToLoad {
+    TopicToLoad {
+        name: name(0).topic,
+        id: name(0).topic_id,
+        config: Arc::new(TopicConfig::default()),
+        leader_epochs: vec![0; partitions],
+    }
+}
+
+#[test]
+fn partitions_are_dealt_to_the_directories_and_found_there_again() {
+    let (a, b, c) = (TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap());
+    let dirs = [a.path(), b.path(), c.path()];
+    let manager = over(&dirs);
+    for index in 0..6 {
+        let partition = manager.create(name(index), Arc::new(TopicConfig::default()), 0).unwrap();
+        partition.append(&batch(1 + index as usize), Acks::All, NOW_MS).unwrap();
+    }
+    let count = |dir: &Path| {
+        std::fs::read_dir(dir).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
+    };
+    assert_eq!(dirs.map(count), [2, 2, 2]);
+    manager.shut_down().unwrap();
+    drop(manager);
+    let manager = over(&dirs);
+    assert!(!manager.is_unclean());
+    let partitions = manager.load(&[wide_topic(7)], false).unwrap().remove(0);
+    let ends: Vec<i64> = partitions.iter().map(|partition| partition.log_end().offset).collect();
+    assert_eq!(ends, [1, 2, 3, 4, 5, 6, 0], "the last one was made");
+}
+
+#[test]
+fn a_directory_that_fails_leaves_the_others_serving() {
+    let (a, b) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let dirs = [a.path(), b.path()];
+    let manager = over(&dirs);
+    let partitions: Vec<_> = (0..4)
+        .map(|index| manager.create(name(index), Arc::new(TopicConfig::default()), 0).unwrap())
+        .collect();
+    partitions[1].storage_failed(&"made by a test");
+    assert_eq!([0, 1, 2, 3].map(|index: usize| partitions[index].is_offline()), [false, true, false, true]);
+    assert!(!manager.is_offline());
+    for (partition, fails) in partitions.iter().zip([false, true, false, true]) {
+        assert_eq!(partition.append(&batch(2), Acks::Leader, NOW_MS).is_err(), fails);
+    }
+    let next = manager.create(name(4), Arc::new(TopicConfig::default()), 0).unwrap();
+    assert!(
+        next.lies_in(&manager.dirs()[0]) && !next.lies_in(&manager.dirs()[1]),
+        "though it has more partitions"
+    );
+    manager.checkpoint_recovery_points().unwrap();
+    assert!(manager.shut_down().unwrap_err().to_string().contains("made by a test"));
+    assert_eq!(dirs.map(|dir| dir.join(".kafka_cleanshutdown").exists()), [true, false]);
+    partitions[0].storage_failed(&"made by a test");
+    assert!(manager.is_offline());
+    assert!(matches!(
+        manager.create(name(5), Arc::new(TopicConfig::default()), 0),
+        Err(PartitionError::Offline)
+    ));
+}
+
+#[test]
+fn what_may_lie_in_a_directory_that_is_not_there_is_offline_and_not_made() {
+    let (a, b) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let manager = over(&[a.path(), b.path()]);
+    for index in 0..4 {
+        let partition = manager.create(name(index), Arc::new(TopicConfig::default()), 0).unwrap();
+        partition.append(&batch(3), Acks::All, NOW_MS).unwrap();
+    }
+    manager.shut_down().unwrap();
+    drop(manager);
+
+    let manager = over(&[a.path()]);
+    let partitions = manager.load(&[wide_topic(4)], true).unwrap().remove(0);
+    assert_eq!([0, 1, 2, 3].map(|index: usize| partitions[index].is_absent()), [false, true, false, true]);
+    assert!(matches!(partitions[1].append(&batch(1), Acks::Leader, NOW_MS), Err(AppendError::Offline)));
+    partitions[0].append(&batch(1), Acks::Leader, NOW_MS).unwrap();
+    manager.delete(&partitions[3]).unwrap();
+    manager.shut_down().unwrap();
+    drop((manager, partitions));
+
+    let manager = over(&[a.path(), b.path()]);
+    let partitions = manager.load(&[wide_topic(4)], false).unwrap().remove(0);
+    let ends: Vec<i64> = partitions.iter().map(|partition| partition.log_end().offset).collect();
+    assert_eq!(ends, [4, 3, 3, 3]);
+}
+
+#[test]
+fn a_partition_in_two_directories_is_refused() {
+    let (a, b) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    for dir in [a.path(), b.path()] {
+        let manager = over(&[dir]);
+        manager.create(name(0), Arc::new(TopicConfig::default()), 0).unwrap();
+    }
+    let manager = over(&[a.path(), b.path()]);
+    assert!(matches!(manager.load(&[wide_topic(1)], false), Err(PartitionError::Twice { .. })));
 }

@@ -39,7 +39,7 @@ fn a_new_topic_does_not_lose_its_records_to_the_checkpoints_of_an_old_one() {
         new.sync_now();
     }
     let manager = by_hand(dir.path(), FlushPolicy::Acks);
-    let new = manager.load(&[topic(7_002)]).unwrap()[0][0].clone();
+    let new = manager.load(&[topic(7_002)], false).unwrap()[0][0].clone();
     assert_eq!(ends(&new), (0, 3));
 }
 
@@ -50,7 +50,7 @@ fn nor_when_its_directory_is_made_at_the_next_start() {
     for end in [0, 3] {
         // The crash came between the metadata's commit and the directory, and another one soon after the start.
         let manager = by_hand(dir.path(), FlushPolicy::Acks);
-        let new = manager.load(&[topic(7_002)]).unwrap()[0][0].clone();
+        let new = manager.load(&[topic(7_002)], false).unwrap()[0][0].clone();
         assert_eq!(ends(&new), (0, end));
         new.append(&batch(3), Acks::All, NOW_MS).unwrap();
         new.sync_now();

@@ -161,7 +161,7 @@ fn what_is_open_holds_the_last_stable_offset_after_a_restart() {
     for clean in [true, false] {
         let (open_at, ended) = {
             let manager = by_hand(dir.path(), FlushPolicy::Acks);
-            let partition = manager.load(&topics).unwrap()[0][0].clone();
+            let partition = manager.load(&topics, false).unwrap()[0][0].clone();
             if partition.last_stable_offset() != partition.high_watermark() {
                 end(&partition, 8, true);
             }
@@ -177,7 +177,7 @@ fn what_is_open_holds_the_last_stable_offset_after_a_restart() {
             (open_at, ended)
         };
         let manager = by_hand(dir.path(), FlushPolicy::Acks);
-        let partition = manager.load(&topics).unwrap()[0][0].clone();
+        let partition = manager.load(&topics, false).unwrap()[0][0].clone();
         assert_eq!(marks(&partition), (open_at + 1, open_at), "clean: {clean}");
         let aborted = partition.log().aborted_transactions(ended - 1, open_at).unwrap();
         let aborted: Vec<_> = aborted.iter().map(|one| (one.producer_id, one.last_offset)).collect();
