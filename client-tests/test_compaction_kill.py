@@ -13,7 +13,7 @@ from conftest import TRANSACTION_SETTINGS
 from harness.broker import Broker
 from harness.members import create_topic, eventually
 from harness.power import Disk, needs_root, no_background_writeback
-from harness.transactions import QUIET, UNCOMMITTED, Worker, account, messages
+from harness.transactions import QUIET, UNCOMMITTED, Worker, account, messages, settled
 
 PARTITIONS, KEYS = 2, 40
 # Logs that are rolled and compacted all the time, those of the coordinators too.
@@ -140,8 +140,10 @@ def cut_under_load(tmp_path, topic: str, policy: str, cut: int) -> None:
         with no_background_writeback(), Broker(tmp_path / "disk" / "data", overrides=settings, log=tmp_path / "before.log").start() as broker:
             create_topic(broker.bootstrap, topic, PARTITIONS, **COMPACTED)
             writers = [KeyedWriter(broker.bootstrap, topic, partition) for partition in range(PARTITIONS)]
-            workers = [Worker(broker.bootstrap, topic, number, PARTITIONS, keyed=True).start() for number in range(2)]
-            eventually("compaction", lambda: rounds_said(broker, topic) >= 2 and all(worker.outcomes.committed for worker in workers), 60)
+            workers = [Worker(broker.bootstrap, topic, number, PARTITIONS, keyed=True, config={"transaction.timeout.ms": 3000}).start()
+                       for number in range(2)]
+            eventually("compaction", lambda: rounds_said(broker, topic) >= 2 and all(one.count for one in writers)
+                       and all(worker.outcomes.committed for worker in workers), 60)
             time.sleep(random.uniform(0.0, 1.5))
             broker.freeze()
             # What was answered before may be on its way still.
@@ -152,6 +154,8 @@ def cut_under_load(tmp_path, topic: str, policy: str, cut: int) -> None:
         disk.discard()
         with Broker(tmp_path / "after" / "data", overrides=settings, log=tmp_path / "after.log").start() as recovered:
             records = [writer.check(recovered.bootstrap, numbers) for writer, numbers in zip(writers, promised)]
+            # What the cut left open is in the way of readers until it has timed out.
+            settled(recovered.bootstrap, topic, PARTITIONS)
             there = {tuple(map(int, m.value().split(b":")[:2])) for p in range(PARTITIONS)
                      for m in messages(recovered.bootstrap, topic, p) if m.value() and re.match(rb"\d+:\d+:", m.value())}
             lost = [(worker.number, n) for worker, numbers in zip(workers, told) for n in numbers if (worker.number, n) not in there]
