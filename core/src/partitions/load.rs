@@ -252,7 +252,9 @@ impl Inner {
         let log = Log::unopened(&path, self.log_config(&topic.config), self.env.clone(), hint, &error);
         let key = (name.topic.clone(), name.index);
         let (config, stored) = (Arc::clone(&topic.config), topic.leader_epochs[index]);
-        let partition = Partition::absent(name, log, config, self.policy, stored, Arc::clone(&dir.flusher));
+        let partition =
+            Partition::new(name, log, config, self.policy, stored, Arc::clone(&dir.flusher)).absent();
+        let partition = Arc::new(partition);
         self.partitions.write().insert(key, Arc::clone(&partition));
         partition
     }

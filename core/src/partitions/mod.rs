@@ -455,7 +455,7 @@ impl Inner {
     ) -> Arc<Partition> {
         let key = (name.topic.clone(), name.index);
         let flusher = Arc::clone(&dir.flusher);
-        let partition = Partition::new(name, log, config, self.policy, leader_epoch, flusher);
+        let partition = Arc::new(Partition::new(name, log, config, self.policy, leader_epoch, flusher));
         self.partitions.write().insert(key, Arc::clone(&partition));
         partition
     }

@@ -171,29 +171,6 @@ impl Partition {
         policy: FlushPolicy,
         leader_epoch: i32,
         flusher: Arc<Flusher>,
-    ) -> Arc<Self> {
-        Arc::new(Self::of(name, log, config, policy, leader_epoch, flusher))
-    }
-
-    /// One that may lie in a log directory that isn't there, with a log that wasn't opened.
-    pub(super) fn absent(
-        name: PartitionName,
-        log: Log,
-        config: Arc<TopicConfig>,
-        policy: FlushPolicy,
-        leader_epoch: i32,
-        flusher: Arc<Flusher>,
-    ) -> Arc<Self> {
-        Arc::new(Partition { absent: true, ..Self::of(name, log, config, policy, leader_epoch, flusher) })
-    }
-
-    fn of(
-        name: PartitionName,
-        log: Log,
-        config: Arc<TopicConfig>,
-        policy: FlushPolicy,
-        leader_epoch: i32,
-        flusher: Arc<Flusher>,
     ) -> Self {
         let first_mode = if policy == FlushPolicy::Always { WriteMode::Plain } else { WriteMode::Mapped };
         let marks = Marks::recovered(log.log_end());
@@ -221,6 +198,11 @@ impl Partition {
             last_asked: LastAsked::default(),
             flusher,
         }
+    }
+
+    /// It may lie in a log directory that isn't there; its log wasn't opened.
+    pub(super) fn absent(self) -> Self {
+        Partition { absent: true, ..self }
     }
 
     /// Topic, topic id and number.

@@ -2,6 +2,7 @@
 
 mod transactions;
 
+use super::compacting::StopsAfter;
 use super::*;
 use crate::batch::{HEADER_SIZE_BYTES, HeaderPatch};
 use crate::fs::{
@@ -9,9 +10,6 @@ use crate::fs::{
 };
 use proptest::prelude::*;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io;
-use std::sync::atomic::AtomicUsize;
 
 /// What a crash does to bytes of a file that were not synced.
 #[derive(Debug, Clone, Copy)]
@@ -41,43 +39,6 @@ enum Op {
     Retain { share: f64 },
     Reopen,
     Crash { at: f64, active: Damage, older: Damage, indexes: bool, snapshots: bool, again_after: usize },
-}
-
-/// A file system on which a recovery comes so far and no further.
-#[derive(Debug)]
-struct Interrupted(AtomicUsize);
-
-impl Interrupted {
-    fn step(&self) -> io::Result<()> {
-        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        left.map(|_| ()).map_err(|_| io::ErrorKind::Other.into())
-    }
-}
-
-impl Fs for Interrupted {
-    fn write_all_at(&self, file: &File, parts: &[&[u8]], position: u64) -> io::Result<()> {
-        self.step().and_then(|()| RealFs.write_all_at(file, parts, position))
-    }
-
-    fn set_len(&self, file: &File, len: u64) -> io::Result<()> {
-        self.step().and_then(|()| RealFs.set_len(file, len))
-    }
-
-    fn sync_all(&self, file: &File) -> io::Result<()> {
-        self.step().and_then(|()| RealFs.sync_all(file))
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.step().and_then(|()| RealFs.sync_dir(dir))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step().and_then(|()| RealFs.rename(from, to))
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| RealFs.remove_file(path))
-    }
 }
 
 fn damage() -> impl Strategy<Value = Damage> {
@@ -286,7 +247,7 @@ impl Model {
             Op::Crash { at, active, older, indexes, snapshots, again_after } => {
                 self.damage(at, active, older, indexes, snapshots);
                 // The first recovery may not come to its end.
-                let env = LogEnv { fs: Arc::new(Interrupted(AtomicUsize::new(again_after))), preparer: None };
+                let env = LogEnv { fs: Arc::new(StopsAfter::steps(again_after)), preparer: None };
                 let hint = OpenHint { log_start_offset: self.start, ..hint(false, self.checkpointed) };
                 let _ = Log::open(self.dir.path(), config(), env, hint);
                 self.recover();
