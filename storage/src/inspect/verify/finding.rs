@@ -1,6 +1,7 @@
 //! What can be wrong, where, and what comes of it.
 
 use crate::checkpoint::CheckpointError;
+use crate::inspect::entries::Entries;
 use crate::inspect::{RecordsFault, Stop};
 use crate::meta_properties::MetaPropertiesError;
 use crate::producer_state::SnapshotError;
@@ -329,6 +330,20 @@ impl std::fmt::Display for Epoch {
 }
 
 impl Condition {
+    /// What zeros in an index are: the space that a growing one has ahead, if there is nothing else to its end.
+    /// Takes the rest of the entries.
+    ///
+    /// # Errors
+    /// As [`Entries::next`].
+    pub(super) fn of_zeros<const N: usize>(entries: &mut Entries<N>, growing: bool) -> io::Result<Condition> {
+        let at = entries.position();
+        let zeros = entries.rest_is_zeros()?;
+        Ok(match zeros && growing {
+            true => Condition::ReservedIndexSpace { bytes: entries.position() - at },
+            false => Condition::IndexZeros,
+        })
+    }
+
     /// Worth saying, but nothing is wrong.
     pub fn is_note(&self) -> bool {
         matches!(

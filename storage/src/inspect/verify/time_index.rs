@@ -83,13 +83,8 @@ impl TimeIndexCheck {
 
     fn zeros(&mut self, found: &mut Found) -> io::Result<()> {
         let at = self.entries.position();
-        let zeros = self.entries.rest_is_zeros()?;
         self.done = true;
-        let bytes = self.entries.position() - at;
-        let condition = match zeros && self.growing {
-            true => Condition::ReservedIndexSpace { bytes },
-            false => Condition::IndexZeros,
-        };
+        let condition = Condition::of_zeros(&mut self.entries, self.growing)?;
         self.add(at, condition, found);
         Ok(())
     }
