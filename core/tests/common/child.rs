@@ -50,11 +50,20 @@ impl ChildBroker {
         self.lines.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
-    /// The lines that contain `text`, once there is one; none after ten seconds.
-    pub(crate) fn await_lines_with(&self, text: &str) -> Vec<String> {
+    /// Number of lines so far.
+    pub(crate) fn line_count(&self) -> usize {
+        self.lines.lock().unwrap().len()
+    }
+
+    /// The lines that contain `text`, but for the first `before` of all lines, once there is one; none after ten seconds.
+    pub(crate) fn await_lines_with(&self, text: &str, before: usize) -> Vec<String> {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
-            let lines = self.lines_with(text);
+            let lines: Vec<String> = self.lines.lock().unwrap()[before..]
+                .iter()
+                .filter(|line| line.contains(text))
+                .cloned()
+                .collect();
             if !lines.is_empty() || Instant::now() > deadline {
                 return lines;
             }
