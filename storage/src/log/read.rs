@@ -28,6 +28,9 @@ pub enum ReadError {
     Io(#[from] io::Error),
 }
 
+/// A read goes past at most so many batches without a record.
+const MAX_SKIPPED_BATCHES: usize = 256;
+
 /// A batch, and where in its segment the published bytes before the reader's bound end.
 struct Found<'a> {
     segment: &'a Arc<Segment>,
@@ -41,6 +44,10 @@ impl Log {
     /// a batch, but never inside the first: a consumer takes a part of a batch and nothing else for a broken
     /// answer. With `min_one_batch` the first one comes whole whatever its size, without it, it comes whole or not
     /// at all. At `until` the slice is empty.
+    ///
+    /// Batches that compaction has left without a record, to keep a sequence or the segment's end, are gone past when others
+    /// follow: they can be all that a segment has, and librdkafka takes answers without records for too small ones, and
+    /// gives up after some of them.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -60,7 +67,7 @@ impl Log {
         if let Some(slice) = at_the_tail(&segments, from_offset, max_bytes, until) {
             return Ok(slice);
         }
-        let Some(Found { segment, batch, limit }) = self.find(&segments, from_offset, until)? else {
+        let Some(Found { segment, batch, limit }) = self.find_records(&segments, from_offset, until)? else {
             return Ok(Slice::empty());
         };
         let first_bytes = batch.header.size_in_bytes() as u32;
@@ -94,6 +101,26 @@ impl Log {
             return Err(ReadError::OffsetOutOfRange { offset, log_start_offset, log_end_offset });
         }
         Ok(())
+    }
+
+    /// As [`Log::find`], but of batches without a record only one that no other follows.
+    fn find_records<'a>(
+        &self,
+        segments: &'a SegmentList,
+        offset: i64,
+        until: LogOffsetMetadata,
+    ) -> Result<Option<Found<'a>>, ReadError> {
+        let mut found = self.find(segments, offset, until)?;
+        for _ in 0..MAX_SKIPPED_BATCHES {
+            let Some(empty) = found.as_ref().filter(|found| found.batch.header.records_count == 0) else {
+                break;
+            };
+            match self.find(segments, empty.batch.header.next_offset(), until)? {
+                None => break,
+                next => found = next,
+            }
+        }
+        Ok(found)
     }
 
     /// The batch that holds `offset` or the first one after it before `until`.

@@ -2,7 +2,7 @@
 
 use super::transactions::{end, try_send};
 use super::*;
-use crate::batch::{BatchRules, CompressionRule, ControlMarker, convert, open as open_batch};
+use crate::batch::{BatchHeader, BatchRules, CompressionRule, ControlMarker, convert, open as open_batch};
 use crate::codec::Codec;
 use crate::log::compaction::{CompactionLimits, CompactionRules, OffsetMap};
 use proptest::prelude::*;
@@ -641,4 +641,25 @@ fn a_damaged_batch_stops_the_round_and_is_left_where_it_is() {
     let error = model.compact(false).unwrap_err();
     assert!(matches!(error, CompactionError::Unreadable { .. }), "{error}");
     assert_eq!((model.log.size_bytes(), model.log.offline()), (before, None));
+}
+
+#[test]
+fn a_read_goes_past_batches_without_a_record_unless_nothing_follows() {
+    let mut model = Model::new();
+    for _ in 0..400 {
+        model.apply(Op::Idempotent { producer: 1, key: 1 });
+    }
+    model.apply(Op::Roll);
+    model.compact(false).unwrap();
+    let (log, end) = (&model.log, model.log.log_end());
+    assert!(log.segment_count() > 5, "each of which has a batch without a record");
+    let slice = log.read(0, 1 << 20, end, true).unwrap();
+    let header = BatchHeader::parse(&slice.to_vec().unwrap()).unwrap();
+    assert_eq!((header.records_count, header.base_offset), (1, 399));
+    // What a reader may see ends before.
+    let until = log.locate(200).unwrap();
+    let slice = log.read(0, 1 << 20, until, true).unwrap();
+    let header = BatchHeader::parse(&slice.to_vec().unwrap()).unwrap();
+    assert_eq!((header.records_count, slice.len()), (0, header.size_in_bytes()));
+    assert!(header.base_offset > 100 && header.next_offset() <= 200, "{header:?}");
 }
