@@ -44,7 +44,7 @@ fn env() -> LogEnv {
             }
         }
     });
-    LogEnv { fs: Arc::new(RealFs), preparer: Some(Arc::new(Thread(tasks))) }
+    LogEnv::new(Arc::new(RealFs), Some(Arc::new(Thread(tasks))))
 }
 
 /// Whose batches are appended.

@@ -34,3 +34,14 @@ def status_kib(pid: int, key: str) -> int:
         if line.startswith(key + ":"):
             return int(line.split()[1])
     raise KeyError(key)
+
+
+def open_files(pid: int) -> list[str]:
+    """Paths of the files that the process has open."""
+    paths = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            paths.append(os.readlink(descriptor))
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    return paths

@@ -44,8 +44,8 @@ impl ApiError {
 pub fn read_code(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-        // A damaged batch is one partition's trouble; what cannot be read at all is the disk's.
         ReadError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => ErrorCode::CorruptMessage,
+        ReadError::Deleted => ErrorCode::UnknownTopicOrPartition,
         ReadError::Offline(_) | ReadError::Io(_) => ErrorCode::KafkaStorageError,
     }
 }

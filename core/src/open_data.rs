@@ -101,7 +101,7 @@ fn open_dirs(config: &BrokerConfig, fs: &Arc<dyn Fs>) -> Result<Vec<LogDir>, Ope
             dirs.first().map(|first| first.cluster_id().to_owned()).or_else(|| config.cluster_id.clone());
         match LogDir::open(path, cluster_id.as_deref(), config.node_id, Arc::clone(fs)) {
             Ok(dir) => dirs.push(dir),
-            Err(error @ LogDirError::Io { .. }) if !dirs.is_empty() => {
+            Err(error @ (LogDirError::Io { .. } | LogDirError::NotWritable { .. })) if !dirs.is_empty() => {
                 error!(%error, "a log directory can't be opened, the others are served");
             }
             Err(error) => return Err(error.into()),

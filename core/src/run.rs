@@ -12,7 +12,7 @@ use crate::startup;
 
 /// The exit code of a configuration that is refused, and of anything else that keeps the broker from starting.
 const EXIT_START: u8 = 2;
-/// The exit code of a stop that was not clean, or was cut short by a second signal.
+/// The exit code of a stop that came to no end: it took too long, a thread panicked, or a second signal came.
 const EXIT_UNCLEAN: u8 = 1;
 /// Signals this close to the first are not a second one.
 const SAME_SIGNAL: Duration = Duration::from_millis(200);

@@ -29,7 +29,7 @@ fn run(args: &[&str]) -> (Option<i32>, String, String) {
 /// A log of batches of three records each.
 fn write(dir: &Path, batches: usize) {
     std::fs::create_dir(dir).unwrap();
-    let env = LogEnv { fs: Arc::new(RealFs), preparer: None };
+    let env = LogEnv::new(Arc::new(RealFs), None);
     let hint = OpenHint { clean: true, recovery_point: 0, log_start_offset: 0, now_ms: NOW_MS };
     let (log, _) = Log::open(dir, LogConfig::default(), env, hint).unwrap();
     for i in 0..batches {

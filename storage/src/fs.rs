@@ -15,6 +15,11 @@ pub trait Fs: Send + Sync + std::fmt::Debug {
         OpenOptions::new().read(true).write(true).open(path)
     }
 
+    /// Opens an existing file for reading.
+    fn open_to_read(&self, path: &Path) -> io::Result<File> {
+        File::open(path)
+    }
+
     /// Creates a file that must not exist, for reading and writing.
     fn create_new(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).create_new(true).open(path)

@@ -20,6 +20,8 @@ use uuid::Uuid;
 pub const LOCK_FILE: &str = ".lock";
 /// Name of the file that a clean shutdown leaves.
 pub const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
+/// Made at each start, and gone at once.
+const PROBE_FILE: &str = ".fluxmq-probe.tmp";
 /// Name of a partition directory's file with the topic id.
 pub const PARTITION_METADATA: &str = "partition.metadata";
 /// Name of the directory in which Kafka's controllers keep the cluster's metadata. No topic of clients has it.
@@ -101,6 +103,14 @@ pub enum LogDirError {
         expected: i32,
         /// The directory's.
         found: i32,
+    },
+    /// Nothing can be written there.
+    #[error("{}: {source}: the user that runs fluxmq has to be able to write there", path.display())]
+    NotWritable {
+        /// The directory.
+        path: PathBuf,
+        /// What the file system gives.
+        source: io::Error,
     },
     /// The file system refuses.
     #[error("{}: {source}", path.display())]
@@ -221,13 +231,22 @@ impl LogDir {
         identity: (u64, u64),
     ) -> Result<LogDir, LogDirError> {
         let failed = |source| LogDirError::Io { path: path.to_path_buf(), source };
-        let lock = fs.open_or_create(&path.join(LOCK_FILE)).map_err(failed)?;
+        let not_writable = |source: io::Error| match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                LogDirError::NotWritable { path: path.to_path_buf(), source }
+            }
+            _ => failed(source),
+        };
+        let lock = fs.open_or_create(&path.join(LOCK_FILE)).map_err(not_writable)?;
         fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
             rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS => {
                 LogDirError::InUse { path: path.to_path_buf() }
             }
             other => failed(other.into()),
         })?;
+        // What is there already may be writable where nothing new is.
+        let probe = path.join(PROBE_FILE);
+        fs.open_or_create(&probe).and_then(|_| fs.remove_file(&probe)).map_err(not_writable)?;
         let file = path.join(META_PROPERTIES);
         let text = checkpoint::read_text(&file).map_err(failed)?;
         let mut properties = if text.is_empty() {

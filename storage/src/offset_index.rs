@@ -39,12 +39,14 @@ impl OffsetPosition {
 #[derive(Debug)]
 pub(crate) struct EntryFile {
     path: PathBuf,
+    /// It can be opened by its name.
+    named: bool,
     file: OnceLock<File>,
 }
 
 impl EntryFile {
     pub(crate) fn new(path: PathBuf) -> EntryFile {
-        EntryFile { path, file: OnceLock::new() }
+        EntryFile { path, named: true, file: OnceLock::new() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -56,8 +58,20 @@ impl EntryFile {
         if let Some(file) = self.file.get() {
             return Ok(file);
         }
-        let file = fs.open(&self.path)?;
+        if !self.named {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let file = match fs.open(&self.path) {
+            // A file system that had errors is read-only by now. What lies there can still be read.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => fs.open_to_read(&self.path)?,
+            opened => opened?,
+        };
         Ok(self.file.get_or_init(|| file))
+    }
+
+    /// From now on the file isn't opened any more: its name is about to go or to become another's.
+    pub(crate) fn forget_name(&mut self) {
+        self.named = false;
     }
 
     /// Gives the descriptor back; the next use opens the file anew.
@@ -155,6 +169,11 @@ impl OffsetIndex {
     /// Gives the descriptor back; the next look-up opens the file anew.
     pub fn close(&mut self) {
         self.file.close();
+    }
+
+    /// From now on the file is not opened by its name any more.
+    pub(crate) fn forget_name(&mut self) {
+        self.file.forget_name();
     }
 
     /// Opens the file, where look-ups need one.

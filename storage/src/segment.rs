@@ -5,103 +5,34 @@
 //! position that belong together, without a lock.
 
 mod batches;
+mod file;
+mod headers;
 
 pub(crate) use batches::Batches;
+use file::FileSlot;
+pub(crate) use file::read_up_to_at;
+pub use file::{OpenSegments, SegmentFile};
+pub(crate) use headers::Headers;
+use headers::plausible_header;
 
-use crate::batch::{BatchHeader, HEADER_SIZE_BYTES, NO_TIMESTAMP};
+use crate::batch::{BatchHeader, NO_TIMESTAMP};
 use crate::fs::{Fs, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, segment_path};
 use crate::offset_index::{OFFSET_INDEX_ENTRY_BYTES, OffsetIndex};
 use crate::time_index::{TIME_INDEX_ENTRY_BYTES, TimeIndex, TimestampEntry};
 use crate::txn_index::{AbortedTransaction, TxnIndex, write_entries};
 use parking_lot::RwLock;
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::io::Errno;
 use std::fs::File;
-use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
-/// The kernel's default read-ahead: what one look at the page cache stands for.
-const READ_AHEAD_BYTES: usize = 128 * 1024;
-/// Bytes read at once while going from batch header to batch header.
-const HEADER_WINDOW_BYTES: usize = 4096;
 /// Index entries kept in memory before they are written to their files.
 const SPILL_ENTRIES: usize = 256;
 /// Ends of batches that a segment remembers for consumers at its tail.
 const RECENT_ENDS: usize = 16;
-
-/// The open file of a segment.
-#[derive(Debug)]
-pub struct SegmentFile {
-    file: File,
-    base_offset: i64,
-}
-
-impl SegmentFile {
-    pub(crate) fn new(file: File, base_offset: i64) -> SegmentFile {
-        SegmentFile { file, base_offset }
-    }
-
-    /// The descriptor, for sendfile.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-
-    /// Base offset of the segment.
-    pub fn base_offset(&self) -> i64 {
-        self.base_offset
-    }
-
-    /// The file itself.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Fills `buffer` from `position` on.
-    ///
-    /// # Errors
-    /// What pread says; `UnexpectedEof` when the file ends before.
-    pub fn read_exact_at(&self, buffer: &mut [u8], position: u64) -> io::Result<()> {
-        self.file.read_exact_at(buffer, position)
-    }
-
-    /// Fills `buffer` from `position` on if all of it is in the page cache (preadv2 with RWF_NOWAIT), without a look
-    /// at the disk. Where it gives `false` the contents of `buffer` are of no use.
-    pub fn read_cached_at(&self, buffer: &mut [u8], position: u64) -> bool {
-        let len = buffer.len();
-        let buffers = &mut [IoSliceMut::new(buffer)];
-        matches!(rustix::io::preadv2(&self.file, buffers, position, ReadWriteFlags::NOWAIT), Ok(n) if n == len)
-    }
-
-    /// Whether `[position, position + len)` is in the page cache, as one byte per read-ahead window tells
-    /// (preadv2 with RWF_NOWAIT); `false` where that isn't supported.
-    pub fn resident(&self, position: u64, len: usize) -> bool {
-        let mut byte = [0];
-        let mut probe = |at: usize| {
-            let buffer = &mut [IoSliceMut::new(&mut byte)];
-            let read = rustix::io::preadv2(&self.file, buffer, position + at as u64, ReadWriteFlags::NOWAIT);
-            matches!(read, Ok(1))
-        };
-        (0..len).step_by(READ_AHEAD_BYTES).all(&mut probe) && (len == 0 || probe(len - 1))
-    }
-}
-
-/// Reads until `buffer` is full or the file ends; gives the number of bytes.
-pub(crate) fn read_up_to_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], position + filled as u64) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
 
 /// A batch found in a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,8 +65,29 @@ struct Indexes {
 }
 
 impl Indexes {
-    fn txn_path(&self) -> PathBuf {
-        self.offset.path().with_extension(&TXN_INDEX_SUFFIX[1..])
+    /// Gives the descriptors back; the next look-up opens the files anew.
+    fn close(&mut self) {
+        self.offset.close();
+        self.time.close();
+        if let Some(txn) = &mut self.txn {
+            txn.close();
+        }
+    }
+
+    /// Opens the files that look-ups need.
+    fn pin(&self, fs: &dyn Fs) -> io::Result<()> {
+        self.offset.pin(fs)?;
+        self.time.pin(fs)?;
+        self.txn.as_ref().map_or(Ok(()), |txn| txn.pin(fs))
+    }
+
+    /// From now on a file that isn't open is not there.
+    fn forget_names(&mut self) {
+        self.offset.forget_name();
+        self.time.forget_name();
+        if let Some(txn) = &mut self.txn {
+            txn.forget_name();
+        }
     }
 }
 
@@ -143,7 +95,7 @@ impl Indexes {
 #[derive(Debug)]
 pub(crate) struct Segment {
     base_offset: i64,
-    file: Arc<SegmentFile>,
+    file: FileSlot,
     /// Next offset relative to the base offset in the upper half, position in the lower.
     end: AtomicU64,
     /// Earlier ends, each where a batch starts, in no order. A consumer at the tail finds its place here.
@@ -181,13 +133,14 @@ impl Segment {
         file: File,
         state: SegmentState,
         fs: &dyn Fs,
-    ) -> io::Result<Segment> {
+        open_segments: Arc<OpenSegments>,
+    ) -> io::Result<Arc<Segment>> {
         let time =
             TimeIndex::open(segment_path(dir, base_offset, TIME_INDEX_SUFFIX), state.time_index_entries, fs)?;
         let max_timestamp = state.max_timestamp.or(time.last());
-        Ok(Segment {
+        Ok(Arc::new(Segment {
             base_offset,
-            file: Arc::new(SegmentFile::new(file, base_offset)),
+            file: FileSlot::new(file, base_offset, open_segments),
             end: AtomicU64::new(pack(base_offset, state.end)),
             recent_ends: [const { AtomicU64::new(0) }; RECENT_ENDS],
             published: AtomicU32::new(0),
@@ -206,7 +159,7 @@ impl Segment {
             has_aborted: AtomicBool::new(false),
             created_ms: state.created_ms,
             holds_indexes: AtomicBool::new(false),
-        })
+        }))
     }
 
     /// A segment without a batch.
@@ -216,7 +169,8 @@ impl Segment {
         file: File,
         now_ms: i64,
         fs: &dyn Fs,
-    ) -> io::Result<Segment> {
+        open_segments: Arc<OpenSegments>,
+    ) -> io::Result<Arc<Segment>> {
         let state = SegmentState {
             end: SegmentEnd { next_offset: base_offset, position: 0 },
             offset_index_entries: 0,
@@ -224,15 +178,15 @@ impl Segment {
             max_timestamp: None,
             created_ms: now_ms,
         };
-        Segment::new(dir, base_offset, file, state, fs)
+        Segment::new(dir, base_offset, file, state, fs, open_segments)
     }
 
     pub(crate) fn base_offset(&self) -> i64 {
         self.base_offset
     }
 
-    pub(crate) fn file(&self) -> &Arc<SegmentFile> {
-        &self.file
+    fn path(&self, suffix: &str) -> PathBuf {
+        self.indexes.read().offset.path().with_extension(&suffix[1..])
     }
 
     pub(crate) fn created_ms(&self) -> i64 {
@@ -314,8 +268,8 @@ impl Segment {
     /// Notes a transaction whose marker, which is not published yet, is an abort.
     pub(crate) fn index_aborted(&self, aborted: AbortedTransaction, fs: &dyn Fs) -> io::Result<()> {
         let mut indexes = self.indexes.write();
-        let path = indexes.txn_path();
-        let txn = indexes.txn.get_or_insert_with(|| Box::new(TxnIndex::new(path, 0)));
+        let Indexes { offset, txn, .. } = &mut *indexes;
+        let txn = txn.get_or_insert_with(|| Box::new(TxnIndex::new(txn_path(offset), 0)));
         txn.append(aborted);
         self.has_aborted.store(true, Ordering::Release);
         if txn.tail_entries() >= SPILL_ENTRIES {
@@ -336,7 +290,7 @@ impl Segment {
     /// Adds to `found` the aborted transactions of this segment that reach into the range; tells whether those of later
     /// segments are out of it.
     pub(crate) fn aborted_transactions(
-        &self,
+        self: &Arc<Segment>,
         from_offset: i64,
         upper_bound_offset: i64,
         found: &mut Vec<AbortedTransaction>,
@@ -345,6 +299,7 @@ impl Segment {
         if !self.has_aborted() {
             return Ok(false);
         }
+        self.file(fs)?;
         match &self.indexes.read().txn {
             Some(txn) => txn.overlapping(from_offset, upper_bound_offset, found, fs),
             None => Ok(false),
@@ -354,14 +309,14 @@ impl Segment {
     /// While the log is opened: the file of aborted transactions has so many entries.
     pub(crate) fn open_aborted(&self, entries: usize) {
         let mut indexes = self.indexes.write();
-        indexes.txn = (entries > 0).then(|| Box::new(TxnIndex::new(indexes.txn_path(), entries)));
+        indexes.txn = (entries > 0).then(|| Box::new(TxnIndex::new(txn_path(&indexes.offset), entries)));
         self.has_aborted.store(entries > 0, Ordering::Release);
     }
 
     /// While the log is opened: the index of aborted transactions has the entries of `aborted`, durably but for its name,
     /// and no other; without any there is no file.
     pub(crate) fn replace_aborted(&self, aborted: &[AbortedTransaction], fs: &dyn Fs) -> io::Result<()> {
-        let path = self.indexes.read().txn_path();
+        let path = self.path(TXN_INDEX_SUFFIX);
         if aborted.is_empty() {
             self.open_aborted(0);
             return match fs.remove_file(&path) {
@@ -372,16 +327,6 @@ impl Segment {
         write_entries(&path, aborted, fs)?;
         self.open_aborted(aborted.len());
         Ok(())
-    }
-
-    /// Opens the files of the indexes for as long as the segment is held: their names are about to be another's. The
-    /// segment is durable, so that nothing closes them any more.
-    pub(crate) fn pin_indexes(&self, fs: &dyn Fs) -> io::Result<()> {
-        debug_assert!(self.is_durable());
-        let indexes = self.indexes.read();
-        indexes.offset.pin(fs)?;
-        indexes.time.pin(fs)?;
-        indexes.txn.as_ref().map_or(Ok(()), |txn| txn.pin(fs))
     }
 
     /// Largest timestamp, and the last offset of the first batch that has it.
@@ -401,11 +346,6 @@ impl Segment {
         i64::try_from(since.as_millis()).ok()
     }
 
-    /// When the file was last written to.
-    pub(crate) fn modified(&self) -> io::Result<SystemTime> {
-        self.file.file.metadata()?.modified()
-    }
-
     /// While the log is opened: removes the indexes of a segment that is trusted if it has some, and keeps the new ones in
     /// memory until they are whole. So that a crash in between leaves none, and not a part that would be trusted.
     pub(crate) fn hold_indexes(&self, fs: &dyn Fs) -> io::Result<()> {
@@ -422,18 +362,19 @@ impl Segment {
 
     /// Largest timestamp of the first batch, which decides when the segment is rolled by time; `None` when
     /// there is no batch.
-    pub(crate) fn first_batch_timestamp(&self) -> io::Result<Option<i64>> {
+    pub(crate) fn first_batch_timestamp(self: &Arc<Segment>, fs: &dyn Fs) -> io::Result<Option<i64>> {
         let end = self.end();
         if end.position == 0 {
             return Ok(None);
         }
-        let mut headers = Headers::new(&self.file, end.position);
+        let file = self.file(fs)?;
+        let mut headers = Headers::new(&file, end.position);
         Ok(headers.at(0)?.map(|header| header.max_timestamp))
     }
 
     /// Writes the closing time index entry and the indexes, and cuts the file to its batches. No append and no
     /// map may touch the segment any more.
-    pub(crate) fn finish(&self, fs: &dyn Fs) -> io::Result<()> {
+    pub(crate) fn finish(self: &Arc<Segment>, fs: &dyn Fs) -> io::Result<()> {
         if self.finished.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -455,8 +396,9 @@ impl Segment {
             }
         }
         let len = u64::from(self.end().position);
-        if self.file.file.metadata()?.len() != len {
-            fs.set_len(&self.file.file, len)?;
+        let file = self.file(fs)?;
+        if file.file().metadata()?.len() != len {
+            fs.set_len(file.file(), len)?;
         }
         self.finished.store(true, Ordering::Release);
         Ok(())
@@ -467,9 +409,9 @@ impl Segment {
     }
 
     /// Makes the batches before `position` durable; they are published. Cheap when they are already.
-    pub(crate) fn sync_data(&self, position: u32, fs: &dyn Fs) -> io::Result<()> {
+    pub(crate) fn sync_data(self: &Arc<Segment>, position: u32, fs: &dyn Fs) -> io::Result<()> {
         if self.synced_position.load(Ordering::Acquire) < position {
-            fs.sync_data(&self.file.file)?;
+            fs.sync_data(self.file(fs)?.file())?;
             self.synced_position.fetch_max(position, Ordering::AcqRel);
         }
         Ok(())
@@ -477,21 +419,16 @@ impl Segment {
 
     /// Makes the files of a finished segment durable, with its length and its indexes. Their names are the caller's to
     /// sync, before it marks the segment.
-    pub(crate) fn sync_finished(&self, fs: &dyn Fs) -> io::Result<()> {
+    pub(crate) fn sync_finished(self: &Arc<Segment>, fs: &dyn Fs) -> io::Result<()> {
         debug_assert!(self.is_finished());
-        fs.sync_all(&self.file.file)?;
+        fs.sync_all(self.file(fs)?.file())?;
         {
             let indexes = self.indexes.read();
             indexes.offset.sync(fs)?;
             indexes.time.sync(fs)?;
             indexes.txn.as_ref().map_or(Ok(()), |txn| txn.sync(fs))?;
         }
-        let mut indexes = self.indexes.write();
-        indexes.offset.close();
-        indexes.time.close();
-        if let Some(txn) = &mut indexes.txn {
-            txn.close();
-        }
+        self.indexes.write().close();
         Ok(())
     }
 
@@ -500,10 +437,11 @@ impl Segment {
     }
 
     /// The segment is on disk as it is: found so at a clean start, or just synced.
-    pub(crate) fn mark_durable(&self) {
+    pub(crate) fn mark_durable(self: &Arc<Segment>) {
         self.synced_position.fetch_max(self.end().position, Ordering::AcqRel);
         self.finished.store(true, Ordering::Release);
         self.durable.store(true, Ordering::Release);
+        self.let_close();
     }
 
     /// The batches up to the published end are on disk, though the segment may grow.
@@ -513,9 +451,15 @@ impl Segment {
 
     /// The batch that holds `offset`, or the first one after it, before `limit` (a position at the end of a
     /// published batch). `None` when there is none.
-    pub(crate) fn locate(&self, offset: i64, limit: u32, fs: &dyn Fs) -> io::Result<Option<LocatedBatch>> {
+    pub(crate) fn locate(
+        self: &Arc<Segment>,
+        offset: i64,
+        limit: u32,
+        fs: &dyn Fs,
+    ) -> io::Result<Option<LocatedBatch>> {
+        let file = self.file(fs)?;
         let from = if offset <= self.base_offset { 0 } else { self.index_position(offset, fs)? };
-        let mut headers = Headers::new(&self.file, limit);
+        let mut headers = Headers::new(&file, limit);
         let mut position = from;
         while let Some(header) = headers.at(position)? {
             let found = LocatedBatch { position, header };
@@ -529,8 +473,9 @@ impl Segment {
 
     /// Whether the last entries of the indexes point into the segment, and the last one of the offset index to a
     /// batch.
-    pub(crate) fn indexes_agree(&self, fs: &dyn Fs) -> io::Result<bool> {
+    pub(crate) fn indexes_agree(self: &Arc<Segment>, fs: &dyn Fs) -> io::Result<bool> {
         let end = self.end();
+        let file = self.file(fs)?;
         let indexes = self.indexes.read();
         let reach = u64::from(i32::MAX as u32);
         if indexes.time.last().is_some_and(|last| u64::from(last.relative_offset) > reach) {
@@ -540,7 +485,7 @@ impl Segment {
         if last.position >= end.position {
             return Ok(false);
         }
-        match Headers::new(&self.file, end.position).at(last.position) {
+        match Headers::new(&file, end.position).at(last.position) {
             // Kafka indexes the last of several batches that were appended at once, with the place of the first.
             Ok(Some(header)) => {
                 Ok(header.last_offset() <= self.base_offset + i64::from(last.relative_offset))
@@ -555,9 +500,10 @@ impl Segment {
     ///
     /// # Errors
     /// `InvalidData` when the batches don't end with the published bytes.
-    pub(crate) fn last_batch(&self, fs: &dyn Fs) -> io::Result<Option<BatchHeader>> {
+    pub(crate) fn last_batch(self: &Arc<Segment>, fs: &dyn Fs) -> io::Result<Option<BatchHeader>> {
+        let file = self.file(fs)?;
         let mut position = self.indexes.read().offset.last(fs)?.map_or(0, |entry| entry.position);
-        let mut headers = Headers::new(&self.file, self.end().position);
+        let mut headers = Headers::new(&file, self.end().position);
         let mut last = None;
         while let Some(header) = headers.at(position)? {
             position += header.size_in_bytes() as u32;
@@ -567,9 +513,13 @@ impl Segment {
     }
 
     /// The bytes of a batch.
-    pub(crate) fn read_batch(&self, located: &LocatedBatch) -> io::Result<Vec<u8>> {
+    pub(crate) fn read_batch(
+        self: &Arc<Segment>,
+        located: &LocatedBatch,
+        fs: &dyn Fs,
+    ) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; located.header.size_in_bytes()];
-        self.file.read_exact_at(&mut bytes, u64::from(located.position))?;
+        self.file(fs)?.read_exact_at(&mut bytes, u64::from(located.position))?;
         Ok(bytes)
     }
 
@@ -581,13 +531,20 @@ impl Segment {
 
     /// An offset that is not below those of the batches that begin before `position`; `None` when the index has no entry
     /// from there on.
-    pub(crate) fn offset_bound(&self, position: u32, fs: &dyn Fs) -> io::Result<Option<i64>> {
+    pub(crate) fn offset_bound(self: &Arc<Segment>, position: u32, fs: &dyn Fs) -> io::Result<Option<i64>> {
+        self.file(fs)?;
         let entry = self.indexes.read().offset.first_from_position(position, fs)?;
         Ok(entry.map(|entry| self.base_offset + i64::from(entry.relative_offset)))
     }
 
     /// Position at which a search for the first record at or after `timestamp_ms` and `offset` starts.
-    pub(crate) fn time_position(&self, timestamp_ms: i64, offset: i64, fs: &dyn Fs) -> io::Result<u32> {
+    pub(crate) fn time_position(
+        self: &Arc<Segment>,
+        timestamp_ms: i64,
+        offset: i64,
+        fs: &dyn Fs,
+    ) -> io::Result<u32> {
+        self.file(fs)?;
         let indexes = self.indexes.read();
         let at_time = indexes.time.lookup(timestamp_ms, fs)?.map_or(0, |entry| entry.relative_offset);
         let at_offset = u32::try_from((offset - self.base_offset).max(0)).unwrap_or(u32::MAX);
@@ -607,60 +564,8 @@ pub(crate) fn is_out_of_files(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// Goes from batch header to batch header below a position.
-pub(crate) struct Headers<'a> {
-    file: &'a SegmentFile,
-    limit: u32,
-    window: [u8; HEADER_WINDOW_BYTES],
-    window_position: u32,
-    window_len: usize,
-}
-
-impl<'a> Headers<'a> {
-    pub(crate) fn new(file: &'a SegmentFile, limit: u32) -> Headers<'a> {
-        Headers { file, limit, window: [0; HEADER_WINDOW_BYTES], window_position: 0, window_len: 0 }
-    }
-
-    /// The header at `position`, `None` at the limit.
-    ///
-    /// # Errors
-    /// `InvalidData` when what lies there is no batch that ends before the limit.
-    pub(crate) fn at(&mut self, position: u32) -> io::Result<Option<BatchHeader>> {
-        if position >= self.limit {
-            return Ok(None);
-        }
-        let inside = position.checked_sub(self.window_position).map(|from| from as usize);
-        let from = match inside {
-            Some(from) if from + HEADER_SIZE_BYTES <= self.window_len => from,
-            _ => {
-                let len = HEADER_WINDOW_BYTES.min((self.limit - position) as usize);
-                self.window_len =
-                    read_up_to_at(&self.file.file, &mut self.window[..len], u64::from(position))?;
-                self.window_position = position;
-                0
-            }
-        };
-        let header = plausible_header(&self.window[from..self.window_len], position, self.limit)?;
-        Ok(Some(header))
-    }
-}
-
-/// The header at the start of `bytes`, which lie at `position`, if there can be a batch with it before `limit`: what is read
-/// without a look at the checksum must not lead past a batch.
-fn plausible_header(bytes: &[u8], position: u32, limit: u32) -> io::Result<BatchHeader> {
-    let header = BatchHeader::parse(bytes).map_err(|error| invalid_data(position, &error.to_string()))?;
-    let (size_bytes, left) = (header.size_in_bytes(), (limit - position) as usize);
-    if size_bytes > left {
-        return Err(invalid_data(position, &format!("a batch of {size_bytes} bytes where {left} are left")));
-    }
-    if header.last_offset_delta < 0 || header.next_offset() <= header.base_offset {
-        return Err(invalid_data(position, "a batch that ends before it begins"));
-    }
-    Ok(header)
-}
-
-fn invalid_data(position: u32, what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("at position {position}: {what}"))
+fn txn_path(offset_index: &OffsetIndex) -> PathBuf {
+    offset_index.path().with_extension(&TXN_INDEX_SUFFIX[1..])
 }
 
 fn pack(base_offset: i64, end: SegmentEnd) -> u64 {

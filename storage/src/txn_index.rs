@@ -117,6 +117,11 @@ impl TxnIndex {
         self.file.close();
     }
 
+    /// From now on the file is not opened by its name any more.
+    pub(crate) fn forget_name(&mut self) {
+        self.file.forget_name();
+    }
+
     /// Opens the file, where look-ups need one.
     pub fn pin(&self, fs: &dyn Fs) -> io::Result<()> {
         if self.entries_in_file > 0 { self.file.file(fs).map(drop) } else { Ok(()) }

@@ -110,6 +110,8 @@ pub struct BrokerConfig {
     pub log_initial_task_delay_ms: i64,
     /// Bytes of the volume that are kept free; −1 goes by its size.
     pub log_dir_reserve_bytes: i64,
+    /// Rolled segments whose files are open.
+    pub log_open_segments_max: i32,
     /// Compaction.
     pub log_cleaner: LogCleanerConfig,
     /// Threads that recover logs after a crash.
@@ -210,6 +212,7 @@ impl BrokerConfig {
             log_retention_check_interval_ms: reader.long("log.retention.check.interval.ms"),
             log_initial_task_delay_ms: reader.long("log.initial.task.delay.ms"),
             log_dir_reserve_bytes: reader.long("log.dir.reserve.bytes"),
+            log_open_segments_max: reader.int("log.open.segments.max"),
             log_cleaner: LogCleanerConfig {
                 threads: match reader.boolean("log.cleaner.enable") {
                     true => usize::try_from(reader.int("log.cleaner.threads")).unwrap_or(0),

@@ -496,6 +496,7 @@ mod tests {
             "log.dir.reserve.bytes",
             "log.flush.policy",
             "log.level",
+            "log.open.segments.max",
             "shutdown.timeout.ms",
             "throughput.log.interval.ms",
         ];

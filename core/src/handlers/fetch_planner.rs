@@ -150,11 +150,7 @@ impl Source for Arc<Partition> {
 }
 
 fn read_failed(partition: &Partition, error: &ReadError) -> ErrorCode {
-    if let ReadError::Io(error) = error
-        && error.kind() != std::io::ErrorKind::InvalidData
-    {
-        partition.storage_failed(error);
-    }
+    partition.read_failed(error);
     read_code(error)
 }
 

@@ -14,7 +14,7 @@ use fluxmq_protocol::messages::list_offsets_response::{
 };
 use fluxmq_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 use fluxmq_protocol::{ErrorCode, StrBytes};
-use fluxmq_storage::log::{ReadError, TimestampOffset};
+use fluxmq_storage::log::TimestampOffset;
 
 use crate::error::read_code;
 use crate::meta::topics::TopicsImage;
@@ -197,11 +197,7 @@ fn look_up(partition: &Arc<Partition>, question: &Question) -> Result<TimestampO
     match found {
         Ok(found) => Ok(found.filter(|found| found.offset < end_offset).unwrap_or(nothing)),
         Err(error) => {
-            if let ReadError::Io(error) = &error
-                && error.kind() != std::io::ErrorKind::InvalidData
-            {
-                partition.storage_failed(error);
-            }
+            partition.read_failed(&error);
             Err(read_code(&error))
         }
     }

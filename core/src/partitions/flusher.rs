@@ -8,14 +8,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::background::Background;
+use super::once_a_minute::OnceAMinute;
 use super::partition::Partition;
 use super::rounds::Rounds;
 use super::space::Space;
+
+/// What can't be done since the table of open files is full, or the disk, is tried again after so long.
+pub(super) const FULL_PAUSE: Duration = Duration::from_millis(20);
 
 /// Queued, or in the hands of a flusher.
 const BUSY: u8 = 1;
@@ -107,6 +111,7 @@ pub struct Flusher {
     pub space: Space,
     /// What syncing cost.
     pub stats: FlushStats,
+    out_of_files: OnceAMinute,
 }
 
 /// What a flusher thread is woken for.
@@ -126,6 +131,7 @@ impl Flusher {
             health: LogDirHealth::default(),
             space: Space::new(reserve_bytes),
             stats: FlushStats::default(),
+            out_of_files: OnceAMinute::default(),
         }
     }
 
@@ -219,11 +225,21 @@ impl Flusher {
     fn sync(&self, partition: &Arc<Partition>, wakers: &mut Vec<Waker>) -> bool {
         partition.flush_state().begin();
         let started = Instant::now();
-        partition.sync(wakers);
+        let covered = partition.sync(wakers);
         let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.stats.syncs.fetch_add(1, Ordering::Relaxed);
         self.stats.sync_time_us.fetch_add(took, Ordering::Relaxed);
         wakers.drain(..).for_each(Waker::wake);
+        if !covered && !self.queue.lock().stopping {
+            if self.out_of_files.may_say(Instant::now()) {
+                tracing::warn!(
+                    partition = %partition.name(),
+                    "no more files can be opened: who waits for a sync goes on waiting; raise the limit on open files, or close connections"
+                );
+            }
+            std::thread::sleep(FULL_PAUSE);
+            partition.flush_state().request();
+        }
         partition.flush_state().finish()
     }
 

@@ -246,7 +246,7 @@ impl Inner {
         let path = dir.log_dir.partition_path(&name.topic, name.index);
         let source =
             io::Error::new(io::ErrorKind::NotFound, "it isn't in the log directories that are there");
-        let error = OpenLogError::Io { dir: path.clone(), source };
+        let error = OpenLogError::Io { path: path.clone(), source };
         let hint =
             OpenHint { clean: false, recovery_point: 0, log_start_offset: 0, now_ms: self.clock.now_ms() };
         let log = Log::unopened(&path, self.log_config(&topic.config), self.env.clone(), hint, &error);

@@ -6,6 +6,7 @@ pub mod data_dir;
 pub mod flusher;
 pub mod high_watermark;
 mod load;
+mod once_a_minute;
 pub mod partition;
 mod preparer;
 pub mod producer_ids;
@@ -26,6 +27,7 @@ use fluxmq_storage::batch::TimestampType;
 use fluxmq_storage::fs::Fs;
 use fluxmq_storage::log::{Log, LogConfig, LogEnv, OpenHint, OpenLogError};
 use fluxmq_storage::log_dir::LogDir;
+use fluxmq_storage::segment::OpenSegments;
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
@@ -46,6 +48,8 @@ const SPACE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Threads that close logs at the end.
 const CLOSING_THREADS: usize = 8;
+/// Logs that can't be closed since the disk or the table of open files is full are tried again for so long.
+const CLOSING_MAX: Duration = Duration::from_secs(5);
 
 /// Why a partition's log was not made, opened or set aside.
 #[derive(Debug, Error)]
@@ -138,13 +142,17 @@ impl PartitionManager {
         let background = Arc::<Background>::default();
         let open =
             |dir| DataDir::new(dir, config.log_dir_reserve_bytes, Arc::clone(&background)).map(Arc::new);
+        let open_segments = usize::try_from(config.log_open_segments_max).unwrap_or(1);
         let inner = Arc::new(Inner {
             dirs: dirs.into_iter().map(open).collect::<io::Result<_>>()?,
             policy: config.log_flush_policy,
             producer_id_expiration_ms: i64::from(config.producer_id_expiration_ms),
             recovery_threads: usize::try_from(config.num_recovery_threads_per_data_dir).unwrap_or(1).max(1),
             clock,
-            env: LogEnv { fs, preparer: Some(preparer.clone()) },
+            env: LogEnv {
+                open_segments: Arc::new(OpenSegments::new(open_segments)),
+                ..LogEnv::new(fs, Some(preparer.clone()))
+            },
             background,
             preparer,
             partitions: RwLock::default(),
@@ -379,8 +387,10 @@ fn close_all_in(dir: &Arc<DataDir>, partitions: &[Arc<Partition>]) -> io::Result
     let (unopened, opened): (Vec<&Arc<Partition>>, Vec<_>) = here.partition(|one| one.is_unopened());
     // Each waits for the disk several times, so several are closed at once.
     let share = opened.len().div_ceil(CLOSING_THREADS).max(1);
+    let until = Instant::now() + CLOSING_MAX;
     std::thread::scope(|scope| {
-        let close = |some: &[&Arc<Partition>]| some.iter().try_for_each(|partition| partition.close());
+        let close =
+            move |some: &[&Arc<Partition>]| some.iter().try_for_each(|partition| partition.close(until));
         let threads: Vec<_> = opened.chunks(share).map(|some| scope.spawn(move || close(some))).collect();
         threads.into_iter().try_for_each(|thread| {
             thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread that closed logs panicked")))

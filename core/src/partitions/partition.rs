@@ -13,8 +13,8 @@ use fluxmq_protocol::StrBytes;
 use fluxmq_storage::LogOffsetMetadata;
 use fluxmq_storage::batch::{self, CheckedBatch, ControlMarker};
 use fluxmq_storage::log::{
-    self, AppendContext, Appended, Cleanable, CompactionLimits, Log, LogConfig, LogStartError, Offline,
-    RetentionLimits, RetentionOutcome, WriteMode,
+    self, AppendContext, Appended, Cleanable, CloseError, CompactionLimits, Log, LogConfig, LogStartError,
+    Offline, ReadError, RetentionLimits, RetentionOutcome, WriteMode,
 };
 use fluxmq_storage::producer_state::{AppendOrigin, TransactionContext};
 use parking_lot::Mutex;
@@ -22,8 +22,9 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::data_dir::DataDir;
-use super::flusher::{FlushState, Flusher};
+use super::flusher::{FULL_PAUSE, FlushState, Flusher};
 use super::high_watermark::{Acks, Advance, Marks, Visibility, advance, visibility};
+use super::once_a_minute::OnceAMinute;
 use super::rounds::LastAsked;
 use super::waiters::{CommitQueue, CommitSignal, FetchWaiter};
 use super::write_mode::WriteModeSwitch;
@@ -159,6 +160,7 @@ pub struct Partition {
     flush_state: FlushState,
     sync_linger_ms: AtomicU32,
     last_asked: LastAsked,
+    reads_fail: OnceAMinute,
     flusher: Arc<Flusher>,
 }
 
@@ -196,6 +198,7 @@ impl Partition {
             flush_state: FlushState::default(),
             sync_linger_ms: AtomicU32::new(0),
             last_asked: LastAsked::default(),
+            reads_fail: OnceAMinute::default(),
             flusher,
         }
     }
@@ -339,6 +342,18 @@ impl Partition {
             return;
         }
         self.flusher.storage_failed(reason);
+    }
+
+    /// Takes note of a read that gave nothing. Where the file system is to blame the directory goes offline; a damaged batch,
+    /// and a segment that somebody took away, are this partition's alone.
+    pub fn read_failed(&self, error: &ReadError) {
+        match error {
+            ReadError::Io(cause) if error.is_file_systems() => self.storage_failed(cause),
+            ReadError::Io(cause) if self.reads_fail.may_say(Instant::now()) => {
+                tracing::error!(partition = %self.name, %cause, "records can't be read, whoever asks for them; others are served");
+            }
+            _ => {}
+        }
     }
 
     /// Appends one checked batch of a client, moves the marks, wakes fetches that have enough now, and asks for a sync
@@ -571,14 +586,23 @@ impl Partition {
         self.flusher.request(self);
     }
 
-    /// Syncs the log and moves the marks. `wakers` gets those to wake.
-    pub(super) fn sync(&self, wakers: &mut Vec<Waker>) {
+    /// Syncs the log and moves the marks. `wakers` gets those to wake. False when no more files could be opened, so that it
+    /// has to be tried again.
+    #[must_use]
+    pub(super) fn sync(&self, wakers: &mut Vec<Waker>) -> bool {
         if self.is_offline() || self.is_deleted() {
-            return;
+            return true;
         }
+        let log_end_offset = self.log.log_end().offset;
         match self.log.sync() {
-            Ok(durable_end) => self.synced(durable_end, wakers),
-            Err(offline) => self.storage_failed(&format_args!("{}: {offline}", self.name)),
+            Ok(durable_end) => {
+                self.synced(durable_end, wakers);
+                durable_end.offset >= log_end_offset || self.is_deleted()
+            }
+            Err(offline) => {
+                self.storage_failed(&format_args!("{}: {offline}", self.name));
+                true
+            }
         }
     }
 
@@ -614,7 +638,7 @@ impl Partition {
     /// As the flushers do, on the calling thread, which blocks on the disk.
     pub(super) fn sync_now(&self) {
         let mut wakers = Vec::new();
-        self.sync(&mut wakers);
+        let _ = self.sync(&mut wakers);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -625,17 +649,28 @@ impl Partition {
         }
     }
 
-    /// Flushes and closes the log. Appends fail from now on; everyone who waits is answered.
+    /// Flushes and closes the log. Appends fail from now on; everyone who waits is answered. While no file can be opened,
+    /// or the disk is full, it is tried again, `until` then.
     ///
     /// # Errors
-    /// The log went offline, so that the shutdown is no clean one.
-    pub(super) fn close(&self) -> std::io::Result<()> {
+    /// The log went offline or couldn't be written, so that the shutdown is no clean one.
+    pub(super) fn close(&self, until: Instant) -> std::io::Result<()> {
         let mut wakers = Vec::new();
-        let closed = self.log.close().map_err(std::io::Error::other);
+        let closed = loop {
+            match self.log.close() {
+                // Others are being closed, and each gives some back.
+                Err(CloseError::Full) if Instant::now() < until => std::thread::sleep(FULL_PAUSE),
+                closed => break closed,
+            }
+        };
         match &closed {
             Ok(durable_end) => self.synced(*durable_end, &mut wakers),
-            Err(offline) => self.storage_failed(&format_args!("{}: {offline}", self.name)),
+            Err(CloseError::Offline(offline)) => {
+                self.storage_failed(&format_args!("{}: {offline}", self.name));
+            }
+            Err(CloseError::Full) => {}
         }
+        let closed = closed.map_err(|error| std::io::Error::other(format!("{}: {error}", self.name)));
         wakers.into_iter().for_each(Waker::wake);
         self.release_waiters();
         closed.map(|_| ())

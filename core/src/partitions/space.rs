@@ -5,15 +5,13 @@
 //! full fails an append, and nothing else.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use parking_lot::Mutex;
+use super::once_a_minute::OnceAMinute;
 
 /// What is kept free unless told otherwise: so much, or this part of a smaller volume.
 const RESERVE_BYTES: u64 = 64 << 20;
 const RESERVE_PART: u64 = 100;
-/// How often it is said again.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// Whether there is room, and when it was last said that there is none.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ pub struct Space {
     /// `log.dir.reserve.bytes`.
     reserve_bytes: i64,
     low: AtomicBool,
-    said: Mutex<Option<Instant>>,
+    said: OnceAMinute,
 }
 
 /// The size of a volume.
@@ -48,7 +46,7 @@ pub enum SpaceNews {
 impl Space {
     /// With `log.dir.reserve.bytes`.
     pub(super) fn new(reserve_bytes: i64) -> Space {
-        Space { reserve_bytes, low: AtomicBool::new(false), said: Mutex::new(None) }
+        Space { reserve_bytes, low: AtomicBool::new(false), said: OnceAMinute::default() }
     }
 
     /// Whether records of clients are refused.
@@ -71,7 +69,7 @@ impl Space {
         if is_low {
             self.may_say(now).then_some(SpaceNews::Low { reserve_bytes })
         } else if was_low {
-            *self.said.lock() = None;
+            self.said.forget();
             Some(SpaceNews::Enough)
         } else {
             None
@@ -80,18 +78,14 @@ impl Space {
 
     /// Whether it is to be said that there is no room: once a minute.
     pub(super) fn may_say(&self, now: Instant) -> bool {
-        let mut said = self.said.lock();
-        let may = said.is_none_or(|last| now.saturating_duration_since(last) >= SAY_AGAIN);
-        if may {
-            *said = Some(now);
-        }
-        may
+        self.said.may_say(now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const MB: u64 = 1 << 20;
 

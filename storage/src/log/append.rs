@@ -223,9 +223,10 @@ impl Inner {
         if self.env.preparer.is_none() {
             self.allocate_ahead(active, end);
         }
-        let file = active.segment.file().file();
-        self.fs()
-            .write_all_at(file, &parts, position)
+        active
+            .segment
+            .file(self.fs())
+            .and_then(|file| self.fs().write_all_at(file.file(), &parts, position))
             .map_err(|error| self.write_failed("appending to a segment", error))?;
         active.allocated_end = active.allocated_end.max(end);
         Ok(())

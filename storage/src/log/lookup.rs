@@ -2,8 +2,10 @@
 
 use super::{Log, ReadError};
 use crate::batch::{self, BatchRules};
+use crate::fs::Fs;
 use crate::segment::{Headers, LocatedBatch, Segment};
 use std::io;
+use std::sync::Arc;
 
 /// A record found by its timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +35,17 @@ impl Log {
             if end.next_offset <= log_start_offset || latest.is_none_or(|latest| latest < timestamp_ms) {
                 continue;
             }
-            let mut position = segment.time_position(timestamp_ms, log_start_offset, self.inner.fs())?;
-            let mut headers = Headers::new(segment.file(), end.position);
+            let fs = self.inner.fs();
+            let file = segment.file(fs)?;
+            let mut position = segment.time_position(timestamp_ms, log_start_offset, fs)?;
+            let mut headers = Headers::new(&file, end.position);
             while let Some(header) = headers.at(position)? {
                 let located = LocatedBatch { position, header };
                 position = located.end_position();
                 if header.max_timestamp < timestamp_ms || header.last_offset() < log_start_offset {
                     continue;
                 }
-                let found = first_record(segment, &located, |timestamp, offset| {
+                let found = first_record(segment, &located, fs, |timestamp, offset| {
                     timestamp >= timestamp_ms && offset >= log_start_offset
                 })?;
                 if found.is_some() {
@@ -59,7 +63,7 @@ impl Log {
     pub fn max_timestamp(&self) -> Result<Option<TimestampOffset>, ReadError> {
         self.inner.check_online()?;
         let segments = self.inner.segments.load_full();
-        let mut latest: Option<(&Segment, i64, i64)> = None;
+        let mut latest: Option<(&Arc<Segment>, i64, i64)> = None;
         for segment in &segments.segments {
             if let Some((timestamp_ms, last_offset)) = segment.max_timestamp()
                 && latest.is_none_or(|(_, before, _)| timestamp_ms > before)
@@ -70,17 +74,18 @@ impl Log {
         let Some((segment, timestamp_ms, last_offset)) = latest else { return Ok(None) };
         let limit = segment.end().position;
         let Some(located) = segment.locate(last_offset, limit, self.inner.fs())? else { return Ok(None) };
-        Ok(first_record(segment, &located, |timestamp, _| timestamp == timestamp_ms)?)
+        Ok(first_record(segment, &located, self.inner.fs(), |timestamp, _| timestamp == timestamp_ms)?)
     }
 }
 
 /// Opens a batch and gives the first record that `wanted` (timestamp, offset) takes.
 fn first_record(
-    segment: &Segment,
+    segment: &Arc<Segment>,
     located: &LocatedBatch,
+    fs: &dyn Fs,
     wanted: impl Fn(i64, i64) -> bool,
 ) -> io::Result<Option<TimestampOffset>> {
-    let bytes = segment.read_batch(located)?;
+    let bytes = segment.read_batch(located, fs)?;
     let opened = batch::open(&bytes, BatchRules::DEFAULT_MAX_DECOMPRESSED_BYTES)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     for record in opened.records() {

@@ -191,6 +191,7 @@ impl Log {
         let _sync = inner.sync_lock.lock();
         let _extent = inner.extent_lock.lock();
         inner.gone.store(true, Ordering::Release);
+        inner.segments.load().segments.iter().for_each(|segment| segment.forget_names());
         let (active, next) = {
             let mut writer = inner.writer.lock();
             writer.closed = true;
@@ -204,6 +205,7 @@ impl Log {
 impl Inner {
     pub(super) fn delete_segment(&self, segment: Arc<Segment>) -> io::Result<()> {
         let base_offset = segment.base_offset();
+        segment.forget_names();
         let mut paths = Vec::new();
         for suffix in [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX, SNAPSHOT_SUFFIX] {
             let path = segment_path(&self.dir, base_offset, suffix);
@@ -236,7 +238,7 @@ impl Inner {
                 now_ms.saturating_sub(*gone.deleted_ms.get_or_insert(now_ms)) < delay_ms
             });
             // Readers hold the file, or a list of segments that has it; nobody gets hold of it anew.
-            let is_read = Arc::strong_count(&gone.segment) > 1 || Arc::strong_count(gone.segment.file()) > 1;
+            let is_read = Arc::strong_count(&gone.segment) > 1 || gone.segment.is_read();
             if is_read || waits {
                 return true;
             }

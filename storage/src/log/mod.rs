@@ -19,6 +19,7 @@ mod replay;
 mod retention;
 mod sync;
 mod transactions;
+mod trust_aborted;
 
 pub use append::{AppendContext, AppendError, Appended, WriteMode};
 pub(crate) use compaction::{CLEANED_SUFFIX, SWAP_SUFFIX};
@@ -34,6 +35,7 @@ pub(crate) use prepare::NEXT_SEGMENT_NAME;
 pub use prepare::{PrepareTask, Preparer};
 pub use read::ReadError;
 pub use retention::{RetentionLimits, RetentionOutcome};
+pub use sync::CloseError;
 
 pub use crate::recovery::{Cut, CutReason, Recovered};
 
@@ -42,7 +44,7 @@ use crate::fs::Fs;
 use crate::leader_epochs::LeaderEpochs;
 use crate::mmap::SegmentMap;
 use crate::producer_state::ProducerStates;
-use crate::segment::Segment;
+use crate::segment::{OpenSegments, Segment};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prepare::NextSegment;
@@ -123,6 +125,18 @@ pub struct LogEnv {
     pub fs: Arc<dyn Fs>,
     /// Who runs [`PrepareTask`]s. Without one segments aren't mapped, and what is due is done in the append.
     pub preparer: Option<Arc<dyn Preparer>>,
+    /// Which rolled segments, of all logs that share this, are open.
+    pub open_segments: Arc<OpenSegments>,
+}
+
+impl LogEnv {
+    /// Rolled segments that are open when nobody says how many.
+    pub const DEFAULT_OPEN_SEGMENTS: usize = 1000;
+
+    /// With [`Self::DEFAULT_OPEN_SEGMENTS`].
+    pub fn new(fs: Arc<dyn Fs>, preparer: Option<Arc<dyn Preparer>>) -> LogEnv {
+        LogEnv { fs, preparer, open_segments: Arc::new(OpenSegments::new(LogEnv::DEFAULT_OPEN_SEGMENTS)) }
+    }
 }
 
 /// A log went offline: a write or a sync failed, and what the file holds is not known any more. It stays so until

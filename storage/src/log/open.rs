@@ -1,7 +1,7 @@
 //! Opening a log: trusting its files after a clean stop, looking through them after a crash.
 
 use super::{Active, Inner, Log, LogConfig, LogEnv, Offline, SegmentList, Writer};
-use crate::batch::{BatchHeader, ControlMarker};
+use crate::batch::BatchHeader;
 use crate::fs::{
     DELETED_SUFFIX, Fs, INDEX_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX,
     offset_of_name, replace_file, segment_path,
@@ -14,9 +14,8 @@ use crate::log::transactions::Unstable;
 use crate::offset_index::OFFSET_INDEX_ENTRY_BYTES;
 use crate::producer_state::{ProducerStates, Transactions};
 use crate::recovery::{Cut, CutReason, Recovered, ScanRules, scan};
-use crate::segment::{Segment, SegmentEnd, SegmentState, is_out_of_files};
+use crate::segment::{OpenSegments, Segment, SegmentEnd, SegmentState, is_out_of_files};
 use crate::time_index::TIME_INDEX_ENTRY_BYTES;
-use crate::txn_index::{AbortedTransaction, entries_of_file};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -43,10 +42,10 @@ pub struct OpenHint {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenLogError {
     /// A file can't be read or written.
-    #[error("can't open the log in {}", dir.display())]
+    #[error("can't open {}", path.display())]
     Io {
-        /// The partition's directory.
-        dir: PathBuf,
+        /// The partition's directory, or a file in it.
+        path: PathBuf,
         /// What the file system gives.
         #[source]
         source: io::Error,
@@ -85,6 +84,7 @@ pub(super) struct Files {
 pub(super) struct Opening<'a> {
     pub(super) dir: &'a Path,
     pub(super) fs: &'a dyn Fs,
+    open_segments: &'a Arc<OpenSegments>,
     pub(super) config: &'a LogConfig,
     pub(super) hint: OpenHint,
     epochs: LeaderEpochs,
@@ -93,7 +93,7 @@ pub(super) struct Opening<'a> {
     pub(super) changed: bool,
     /// Base offsets of the segments whose index of aborted transactions has to be written anew, ascending.
     pub(super) txn_indexes_lost: Vec<LostTxnIndex>,
-    recovered: Recovered,
+    pub(super) recovered: Recovered,
 }
 
 /// A segment whose index of aborted transactions may lack some, or have some that the log doesn't.
@@ -116,7 +116,8 @@ impl Log {
         hint: OpenHint,
     ) -> Result<(Log, Recovered), OpenLogError> {
         let fs = Arc::clone(&env.fs);
-        let failed = |source| OpenLogError::Io { dir: dir.to_path_buf(), source };
+        let open_segments = Arc::clone(&env.open_segments);
+        let failed = |source| OpenLogError::Io { path: dir.to_path_buf(), source };
         let mut files = tidy(dir, &*fs)?;
         let (epochs, epochs_known) = match LeaderEpochs::read(dir) {
             Ok(epochs) => (epochs, true),
@@ -128,6 +129,7 @@ impl Log {
         let mut opening = Opening {
             dir,
             fs: &*fs,
+            open_segments: &open_segments,
             config: &config,
             hint,
             epochs_changed: !epochs_known,
@@ -167,7 +169,8 @@ impl Log {
         }
 
         let Opening { epochs, recovered, .. } = opening;
-        let active = list.segments.last().map(Active::reopen).transpose().map_err(failed)?;
+        let active =
+            list.segments.last().map(|last| Active::reopen(last, &*fs)).transpose().map_err(failed)?;
         let end = list.end();
         debug_assert_eq!(end.offset, next_offset);
         let recovery_point = match changed {
@@ -252,13 +255,13 @@ impl Log {
 
 impl Active {
     /// The active segment of a log that was there before.
-    fn reopen(segment: &Arc<Segment>) -> io::Result<Active> {
+    fn reopen(segment: &Arc<Segment>, fs: &dyn Fs) -> io::Result<Active> {
         let position = segment.end().position;
         Ok(Active {
             segment: Arc::clone(segment),
             position,
             bytes_since_index_entry: 0,
-            first_timestamp_ms: segment.first_batch_timestamp()?,
+            first_timestamp_ms: segment.first_batch_timestamp(fs)?,
             allocated_end: u64::from(position),
             ahead_bytes: MIN_AHEAD_BYTES,
             prepared_ms: i64::MIN,
@@ -271,7 +274,7 @@ impl Active {
 
 /// Lists the directory, and removes what a crash has left half done.
 fn tidy(dir: &Path, fs: &dyn Fs) -> Result<Files, OpenLogError> {
-    let failed = |source| OpenLogError::Io { dir: dir.to_path_buf(), source };
+    let failed = |source| OpenLogError::Io { path: dir.to_path_buf(), source };
     let mut files = Files::default();
     let mut indexes = Vec::new();
     let mut names = names_in(dir).map_err(failed)?;
@@ -324,7 +327,8 @@ pub(crate) fn trusted_segment(
     file: File,
     now_ms: i64,
     fs: &dyn Fs,
-) -> io::Result<Option<Segment>> {
+    open_segments: &Arc<OpenSegments>,
+) -> io::Result<Option<Arc<Segment>>> {
     let Ok(len) = u32::try_from(file.metadata()?.len()) else { return Ok(None) };
     let entries = |suffix, entry_bytes: usize| -> io::Result<Option<usize>> {
         match std::fs::metadata(segment_path(dir, base_offset, suffix)) {
@@ -350,7 +354,7 @@ pub(crate) fn trusted_segment(
         max_timestamp: None,
         created_ms: now_ms,
     };
-    let segment = Segment::new(dir, base_offset, file, state, fs)?;
+    let segment = Segment::new(dir, base_offset, file, state, fs, Arc::clone(open_segments))?;
     if !segment.indexes_agree(fs)? {
         return Ok(None);
     }
@@ -373,8 +377,8 @@ pub(crate) fn trusted_segment(
 }
 
 impl Opening<'_> {
-    fn failed(&self, source: io::Error) -> OpenLogError {
-        OpenLogError::Io { dir: self.dir.to_path_buf(), source }
+    pub(super) fn failed(&self, source: io::Error) -> OpenLogError {
+        OpenLogError::Io { path: self.dir.to_path_buf(), source }
     }
 
     /// Opens the segments; after a crash those past the recovery point are looked through, and the log is cut at
@@ -384,19 +388,20 @@ impl Opening<'_> {
         let mut last_epoch = -1;
         for (at, &base_offset) in bases.iter().enumerate() {
             let next_base = bases.get(at + 1).copied();
-            let file = self
-                .fs
-                .open(&segment_path(self.dir, base_offset, LOG_SUFFIX))
-                .map_err(|error| self.failed(error))?;
+            let path = segment_path(self.dir, base_offset, LOG_SUFFIX);
+            let file = match self.fs.open(&path) {
+                Ok(file) => file,
+                Err(source) => return Err(OpenLogError::Io { path, source }),
+            };
             let trusted = self.hint.clean || self.was_finished(next_base);
             if trusted && let Some(segment) = self.trust(base_offset, next_base, &file)? {
-                segments.push(Arc::new(segment));
+                segments.push(segment);
                 continue;
             }
             self.changed = true;
             self.recovered.rebuilt_indexes += usize::from(trusted);
             let (segment, stopped) = self.look_through(base_offset, next_base, file, &mut last_epoch)?;
-            segments.push(Arc::new(segment));
+            segments.push(segment);
             if let Some(reason) = stopped {
                 let path = segment_path(self.dir, base_offset, LOG_SUFFIX);
                 if self.was_finished(next_base) {
@@ -423,94 +428,18 @@ impl Opening<'_> {
         base_offset: i64,
         next_base: Option<i64>,
         file: &File,
-    ) -> Result<Option<Segment>, OpenLogError> {
+    ) -> Result<Option<Arc<Segment>>, OpenLogError> {
+        let (now_ms, fs, open_segments) = (self.hint.now_ms, self.fs, self.open_segments);
         let segment = file
             .try_clone()
             .and_then(|file| {
-                trusted_segment(self.dir, base_offset, next_base, file, self.hint.now_ms, self.fs)
+                trusted_segment(self.dir, base_offset, next_base, file, now_ms, fs, open_segments)
             })
             .map_err(|error| self.failed(error))?;
         if let Some(segment) = &segment {
             self.trust_aborted(segment, base_offset, segment.end().next_offset)?;
         }
         Ok(segment)
-    }
-
-    /// Takes the index of aborted transactions as its file says, or notes that it has to be written anew.
-    fn trust_aborted(
-        &mut self,
-        segment: &Segment,
-        base_offset: i64,
-        next_offset: i64,
-    ) -> Result<(), OpenLogError> {
-        let path = segment_path(self.dir, base_offset, TXN_INDEX_SUFFIX);
-        match entries_of_file(&path, base_offset, next_offset).map_err(|error| self.failed(error))? {
-            Some(entries) => segment.open_aborted(entries),
-            None => {
-                tracing::warn!(path = %path.display(), "a damaged index of aborted transactions is written anew");
-                self.changed = true;
-                self.recovered.rebuilt_indexes += 1;
-                self.txn_indexes_lost.push(LostTxnIndex { base_offset, markers: true });
-            }
-        }
-        Ok(())
-    }
-
-    /// Holds the indexes of aborted transactions that were taken as their files say against the log: they have no checksum,
-    /// and by a wrong entry readers of committed records would be given what was aborted.
-    fn check_aborted(&mut self, segments: &[Arc<Segment>]) -> io::Result<()> {
-        for (at, segment) in segments.iter().enumerate() {
-            let base_offset = segment.base_offset();
-            if !segment.has_aborted()
-                || self.txn_indexes_lost.iter().any(|lost| lost.base_offset == base_offset)
-            {
-                continue;
-            }
-            let mut entries = Vec::new();
-            segment.aborted_transactions(base_offset, i64::MAX, &mut entries, self.fs)?;
-            for entry in entries {
-                if !self.is_in_log(&entry, &segments[..=at])? {
-                    let path = segment_path(self.dir, base_offset, TXN_INDEX_SUFFIX);
-                    tracing::warn!(path = %path.display(), ?entry, "an index of aborted transactions has what the log hasn't");
-                    self.changed = true;
-                    self.recovered.rebuilt_indexes += 1;
-                    self.txn_indexes_lost.push(LostTxnIndex { base_offset, markers: true });
-                    break;
-                }
-            }
-        }
-        self.txn_indexes_lost.sort_by_key(|lost| lost.base_offset);
-        Ok(())
-    }
-
-    /// Whether a transaction that was aborted with a marker in the last of the segments is there: its marker, and the first
-    /// of its batches, unless compaction or retention may have taken that.
-    fn is_in_log(&self, entry: &AbortedTransaction, segments: &[Arc<Segment>]) -> io::Result<bool> {
-        let find = |offset: i64| -> io::Result<Option<(BatchHeader, Vec<u8>)>> {
-            let after = segments.partition_point(|segment| segment.base_offset() <= offset);
-            let Some(segment) = after.checked_sub(1).map(|at| &segments[at]) else { return Ok(None) };
-            let found = match segment.locate(offset, segment.end().position, self.fs) {
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
-                found => found?,
-            };
-            let Some(batch) = found.filter(|batch| batch.header.base_offset == offset) else {
-                return Ok(None);
-            };
-            Ok(Some((batch.header, segment.read_batch(&batch)?)))
-        };
-        let is_producers = |header: &BatchHeader| header.producer_id == entry.producer_id;
-        let marker = find(entry.last_offset)?;
-        let aborts = marker.is_some_and(|(header, bytes)| {
-            is_producers(&header) && ControlMarker::of_batch(&bytes).is_some_and(|marker| !marker.is_commit)
-        });
-        let may_be_gone = self.config.compact
-            || segments.first().is_none_or(|first| entry.first_offset < first.base_offset())
-            || entry.first_offset < self.hint.log_start_offset;
-        let begins = match find(entry.first_offset)? {
-            Some((header, _)) => is_producers(&header) && header.is_transactional() && !header.is_control(),
-            None => may_be_gone,
-        };
-        Ok(aborts && begins && entry.last_stable_offset <= entry.last_offset + 1)
     }
 
     /// Goes through a segment batch by batch and writes its indexes anew. Gives why it stopped early, if it did.
@@ -520,17 +449,18 @@ impl Opening<'_> {
         next_base: Option<i64>,
         file: File,
         last_epoch: &mut i32,
-    ) -> Result<(Segment, Option<CutReason>), OpenLogError> {
+    ) -> Result<(Arc<Segment>, Option<CutReason>), OpenLogError> {
         let dir = self.dir.to_path_buf();
-        let failed = |source| OpenLogError::Io { dir: dir.clone(), source };
+        let failed = |source| OpenLogError::Io { path: dir.clone(), source };
         let len = file.metadata().map_err(failed)?.len();
         if i32::try_from(len).is_err() {
             let what = format!("segment {base_offset} has {len} bytes, more than a segment can have");
             return Err(failed(io::Error::new(io::ErrorKind::InvalidData, what)));
         }
         let reader = file.try_clone().map_err(failed)?;
-        let segment =
-            Segment::empty(self.dir, base_offset, file, self.hint.now_ms, self.fs).map_err(failed)?;
+        let open_segments = Arc::clone(self.open_segments);
+        let segment = Segment::empty(self.dir, base_offset, file, self.hint.now_ms, self.fs, open_segments)
+            .map_err(failed)?;
         if self.was_finished(next_base) || (self.hint.clean && next_base.is_some()) {
             segment.hold_indexes(self.fs).and_then(|()| self.fs.sync_dir(self.dir)).map_err(failed)?;
         }
@@ -589,7 +519,7 @@ impl Opening<'_> {
     }
 
     /// A scan has seen the page cache, of which a killed broker may have left much that isn't on disk.
-    fn make_durable(&self, segment: &Segment, sealed: bool) -> io::Result<()> {
+    fn make_durable(&self, segment: &Arc<Segment>, sealed: bool) -> io::Result<()> {
         if sealed {
             segment.finish(self.fs)?;
             segment.sync_finished(self.fs)?;
@@ -597,7 +527,7 @@ impl Opening<'_> {
             segment.mark_durable();
             Ok(())
         } else {
-            self.fs.sync_all(segment.file().file())?;
+            self.fs.sync_all(segment.file(self.fs)?.file())?;
             segment.mark_synced();
             Ok(())
         }
@@ -605,9 +535,10 @@ impl Opening<'_> {
 
     /// Cuts the log: first the later segments go, newest first, then the bytes; so a second crash in between finds
     /// the same place again. Zeros that were only reserved count as a cut too, in the last segment.
-    fn cut(&mut self, segment: &Segment, later: &[i64], reason: CutReason) -> io::Result<Cut> {
+    fn cut(&mut self, segment: &Arc<Segment>, later: &[i64], reason: CutReason) -> io::Result<Cut> {
         let SegmentEnd { next_offset: from_offset, position } = segment.end();
-        let file = segment.file().file();
+        let file = segment.file(self.fs)?;
+        let file = file.file();
         let mut truncated_bytes = file.metadata()?.len() - u64::from(position);
         for &base_offset in later {
             truncated_bytes += std::fs::metadata(segment_path(self.dir, base_offset, LOG_SUFFIX))?.len();

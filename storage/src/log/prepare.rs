@@ -194,7 +194,9 @@ impl Log {
 impl Inner {
     /// Reserves and populates ahead in the active segment; tells whether there may be more to do.
     fn prepare_active(&self, needs: &Needs) -> bool {
-        let file = needs.segment.file().file();
+        // It isn't durable, and so it is open.
+        let Ok(file) = needs.segment.file(self.fs()) else { return false };
+        let file = file.file();
         let mut allocated_end = needs.allocated_end;
         if needs.targets.allocate_to > allocated_end {
             match self.allocate(file, allocated_end, needs.targets.allocate_to) {
@@ -308,7 +310,8 @@ impl Inner {
             return;
         }
         let to = (end + active.ahead_bytes).next_multiple_of(EXTENT_UNIT_BYTES);
-        if self.allocate(active.segment.file().file(), active.allocated_end, to).is_ok() {
+        let file = active.segment.file(self.fs());
+        if file.and_then(|file| self.allocate(file.file(), active.allocated_end, to)).is_ok() {
             active.allocated_end = to;
         }
     }
@@ -330,7 +333,8 @@ impl Inner {
         };
         // Before the segment is published: a sync that sees it must see this too.
         self.dir_dirty.store(true, Ordering::Release);
-        let segment = Arc::new(Segment::empty(&self.dir, base_offset, next.file, now_ms, self.fs())?);
+        let open_segments = Arc::clone(&self.env.open_segments);
+        let segment = Segment::empty(&self.dir, base_offset, next.file, now_ms, self.fs(), open_segments)?;
         let active = Active {
             segment: Arc::clone(&segment),
             position: 0,

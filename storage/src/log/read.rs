@@ -2,10 +2,12 @@
 
 use super::{Log, LogOffsetMetadata, Offline, SegmentList};
 use crate::fs::Fs;
-use crate::segment::{LocatedBatch, Segment};
+use crate::segment::{LocatedBatch, Segment, is_out_of_files};
 use crate::slice::Slice;
+use std::cmp;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Why a read gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +22,9 @@ pub enum ReadError {
         /// Offset of the next record.
         log_end_offset: i64,
     },
+    /// The log was marked deleted: UNKNOWN_TOPIC_OR_PARTITION.
+    #[error("the log is deleted")]
+    Deleted,
     /// The log went offline: KAFKA_STORAGE_ERROR.
     #[error(transparent)]
     Offline(#[from] Offline),
@@ -30,6 +35,18 @@ pub enum ReadError {
 
 /// A read goes past at most so many batches without a record.
 const MAX_SKIPPED_BATCHES: usize = 256;
+
+impl ReadError {
+    /// Whether the file system is to blame. It isn't for a damaged batch, nor for a file that somebody took away, nor while no
+    /// more files can be opened.
+    pub fn is_file_systems(&self) -> bool {
+        let others = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound)
+                || is_out_of_files(error)
+        };
+        matches!(self, ReadError::Io(error) if !others(error))
+    }
+}
 
 /// A batch, and where in its segment the published bytes before the reader's bound end.
 struct Found<'a> {
@@ -64,7 +81,7 @@ impl Log {
         if from_offset >= until.offset || (max_bytes == 0 && !min_one_batch) {
             return Ok(Slice::empty());
         }
-        if let Some(slice) = at_the_tail(&segments, from_offset, max_bytes, until) {
+        if let Some(slice) = at_the_tail(&segments, from_offset, max_bytes, until, self.inner.fs()) {
             return Ok(slice);
         }
         let Some(Found { segment, batch, limit }) = self.find_records(&segments, from_offset, until)? else {
@@ -75,7 +92,10 @@ impl Log {
             return Ok(Slice::empty());
         }
         let len = (limit - batch.position).min(max_bytes.max(first_bytes));
-        Ok(Slice::new(Arc::clone(segment.file()), u64::from(batch.position), len))
+        match segment.file(self.inner.fs()) {
+            Ok(file) => Ok(Slice::new(file, u64::from(batch.position), len)),
+            Err(error) => Err(self.read_failed(from_offset, error)),
+        }
     }
 
     /// The place of an offset: of the batch that holds it, or of the first one after it. The log end has the place
@@ -130,11 +150,19 @@ impl Log {
         offset: i64,
         until: LogOffsetMetadata,
     ) -> Result<Option<Found<'a>>, ReadError> {
-        segments.find(offset, until, self.inner.fs()).or_else(|error| {
-            // The segment may have gone while it was searched, and its index with it.
-            self.check_range(offset, &self.inner.segments.load())?;
-            Err(error.into())
-        })
+        segments.find(offset, until, self.inner.fs()).map_err(|error| self.read_failed(offset, error))
+    }
+
+    /// Why a read from `offset` on failed: the segment may have gone while it was read, and its files with it.
+    pub(super) fn read_failed(&self, offset: i64, error: io::Error) -> ReadError {
+        let inner = &*self.inner;
+        if inner.gone.load(Ordering::Acquire) {
+            return ReadError::Deleted;
+        }
+        if let Err(out_of_range) = self.check_range(offset, &inner.segments.load()) {
+            return out_of_range;
+        }
+        error.into()
     }
 }
 
@@ -160,10 +188,10 @@ impl SegmentList {
         let first = self.floor(offset).unwrap_or(0);
         for segment in self.segments.iter().skip(first) {
             let limit = match segment.base_offset().cmp(&until.segment_base_offset) {
-                std::cmp::Ordering::Less => segment.end().position,
+                cmp::Ordering::Less => segment.end().position,
                 // Never beyond what is published, whatever the caller's bound says.
-                std::cmp::Ordering::Equal => until.position.min(segment.end().position),
-                std::cmp::Ordering::Greater => break,
+                cmp::Ordering::Equal => until.position.min(segment.end().position),
+                cmp::Ordering::Greater => break,
             };
             if let Some(batch) = segment.locate(offset, limit, fs)? {
                 return Ok(Some(Found { segment, batch, limit }));
@@ -180,6 +208,7 @@ fn at_the_tail(
     from_offset: i64,
     max_bytes: u32,
     until: LogOffsetMetadata,
+    fs: &dyn Fs,
 ) -> Option<Slice> {
     let active = segments.segments.last()?;
     if until.segment_base_offset != active.base_offset() || from_offset < active.base_offset() {
@@ -189,5 +218,5 @@ fn at_the_tail(
     let limit = until.position.min(end.position);
     let position = active.recent_start(from_offset).filter(|_| from_offset < end.next_offset)?;
     let len = limit.checked_sub(position).filter(|len| *len > 0 && *len <= max_bytes)?;
-    Some(Slice::new(Arc::clone(active.file()), u64::from(position), len))
+    Some(Slice::new(active.file(fs).ok()?, u64::from(position), len))
 }

@@ -11,6 +11,7 @@ use crate::segment::{Headers, LocatedBatch, Segment};
 use crate::txn_index::AbortedTransaction;
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 
 /// After a crash at least so many bytes of batches are gone through, if there are: more than the five batches that a
 /// producer may have under way.
@@ -100,7 +101,7 @@ impl Opening<'_> {
     /// Follows the batches of a segment from `from_offset` on. Gives the transactions that were aborted there.
     fn replay(
         &self,
-        segment: &Segment,
+        segment: &Arc<Segment>,
         from_offset: i64,
         producers: &mut ProducerStates,
         transactions: &mut Transactions,
@@ -112,11 +113,12 @@ impl Opening<'_> {
         }
         let start = segment.locate(from_offset, end.position, self.fs)?;
         let mut position = start.map_or(end.position, |batch| batch.position);
-        let mut headers = Headers::new(segment.file(), end.position);
+        let file = segment.file(self.fs)?;
+        let mut headers = Headers::new(&file, end.position);
         while let Some(header) = headers.at(position)? {
             let located = LocatedBatch { position, header };
             let marker = match header.is_control() {
-                true => ControlMarker::of_batch(&segment.read_batch(&located)?),
+                true => ControlMarker::of_batch(&segment.read_batch(&located, self.fs)?),
                 false => None,
             };
             if let Some(change) = producers.update(&header, marker) {

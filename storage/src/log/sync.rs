@@ -5,7 +5,19 @@ use crate::fs::{SNAPSHOT_SUFFIX, replace_file, segment_path};
 use crate::leader_epochs::LEADER_EPOCH_CHECKPOINT;
 use crate::segment::{is_full, is_out_of_files};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Why a log isn't closed.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseError {
+    /// The disk, the quota or the table of open files is full. A further call goes on from there.
+    #[error("the log can't be closed: the disk or the table of open files is full")]
+    Full,
+    /// It was offline, or has just gone so: a write or a sync failed.
+    #[error(transparent)]
+    Offline(#[from] Offline),
+}
 
 impl Log {
     /// Makes everything that is published now durable: rolled segments first, then the active one, then the
@@ -57,30 +69,34 @@ impl Log {
     /// all durable, so that the next start needs to look at nothing. Appends fail from then on; reads go on.
     ///
     /// # Errors
-    /// As [`Log::sync`]; the shutdown is then not a clean one.
-    pub fn close(&self) -> Result<LogOffsetMetadata, Offline> {
+    /// See [`CloseError`]; the shutdown is then not a clean one, unless a further call closes the log.
+    pub fn close(&self) -> Result<LogOffsetMetadata, CloseError> {
         let inner = &*self.inner;
         let _sync = inner.sync_lock.lock();
         inner.check_online()?;
         let _extent = inner.extent_lock.lock();
-        let active = {
+        let (active, map) = {
             let mut writer = inner.writer.lock();
             writer.closed = true;
             writer.next = None;
             let snapshot = (writer.next_offset, writer.producers.encode_snapshot());
-            let changed = writer.changed;
-            writer.active.take().filter(|_| changed).map(|active| (active, snapshot))
+            let map = writer.active.as_mut().and_then(|active| active.map.take());
+            let active = writer.active.as_ref().filter(|_| writer.changed);
+            (active.map(|active| (Arc::clone(&active.segment), snapshot)), map)
         };
+        drop(map);
         inner.finish_sealed();
         inner.check_online()?;
+        if !inner.sealing.lock().is_empty() {
+            return Err(CloseError::Full);
+        }
         let closed = || -> io::Result<()> {
             remove_if_there(inner, &inner.dir.join(super::prepare::NEXT_SEGMENT_NAME))?;
-            if let Some((active, (offset, snapshot))) = active {
-                drop(active.map);
-                active.segment.finish(inner.fs())?;
+            if let Some((segment, (offset, snapshot))) = active {
+                segment.finish(inner.fs())?;
                 inner.write_snapshot(offset, &snapshot)?;
-                active.segment.sync_finished(inner.fs())?;
-                active.segment.mark_durable();
+                segment.sync_finished(inner.fs())?;
+                segment.mark_durable();
                 inner.sync_snapshot(offset)?;
                 inner.dir_dirty.store(true, Ordering::Release);
             }
@@ -88,7 +104,11 @@ impl Log {
             inner.sync_batches()?;
             inner.sync_finished()
         };
-        closed().map_err(|error| inner.fail("closing the log", &error))?;
+        closed().map_err(|error| match is_full(&error) {
+            true => CloseError::Full,
+            false => inner.fail("closing the log", &error).into(),
+        })?;
+        inner.writer.lock().active = None;
         Ok(self.durable_end())
     }
 }

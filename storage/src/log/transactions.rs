@@ -185,11 +185,7 @@ impl Log {
             }
             Ok(())
         };
-        if let Err(error) = collect() {
-            // The segment may have gone while it was searched, and its index with it.
-            self.check_range(from_offset, &self.inner.segments.load())?;
-            return Err(error.into());
-        }
+        collect().map_err(|error| self.read_failed(from_offset, error))?;
         Ok(found)
     }
 }
@@ -199,7 +195,7 @@ impl SegmentList {
     fn offset_bound(&self, file: &Arc<SegmentFile>, position: u32, fs: &dyn Fs) -> io::Result<i64> {
         let base_offset = file.base_offset();
         let at = self.segments.partition_point(|segment| segment.base_offset() < base_offset);
-        let Some(segment) = self.segments.get(at).filter(|segment| Arc::ptr_eq(segment.file(), file)) else {
+        let Some(segment) = self.segments.get(at).filter(|segment| segment.owns(file)) else {
             // Compacted meanwhile: its positions say nothing any more.
             return Ok(self.end().offset);
         };

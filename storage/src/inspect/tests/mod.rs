@@ -135,7 +135,7 @@ fn written(rounds: i64) -> Written {
     let partition = log_dir.create_partition("t", Uuid::from_u128(7), 0).unwrap();
     assert!(partition.join(PARTITION_METADATA).exists());
     let config = LogConfig { segment_bytes: 8 << 10, index_interval_bytes: 600, ..LogConfig::default() };
-    let env = LogEnv { fs: Arc::new(RealFs), preparer: None };
+    let env = LogEnv::new(Arc::new(RealFs), None);
     let hint = OpenHint { clean: true, recovery_point: 0, log_start_offset: 0, now_ms: NOW_MS };
     let (log, _) = Log::open(&partition, config, env, hint).unwrap();
     let mut writer =

@@ -19,7 +19,7 @@ fn only(path: &Path) -> Finding {
 /// Opens the log as a start does.
 fn open(written: &Written, clean: bool, recovery_point: i64) -> Result<i64, OpenLogError> {
     let config = LogConfig { segment_bytes: 8 << 10, index_interval_bytes: 600, ..LogConfig::default() };
-    let env = LogEnv { fs: Arc::new(RealFs), preparer: None };
+    let env = LogEnv::new(Arc::new(RealFs), None);
     let hint = OpenHint { clean, recovery_point, log_start_offset: 0, now_ms: NOW_MS };
     Log::open(&written.partition(), config, env, hint).map(|(log, _)| log.log_end().offset)
 }

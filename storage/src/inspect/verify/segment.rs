@@ -12,11 +12,13 @@ use crate::inspect::entries::Entries;
 use crate::inspect::records::check_records;
 use crate::inspect::walk::{Step, Stop, Walk};
 use crate::log::trusted_segment;
+use crate::segment::OpenSegments;
 use crate::txn_index::entries_of_file;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Progress is told each time so much was gone through.
 const PROGRESS_BYTES: u64 = 4 << 20;
@@ -364,7 +366,8 @@ impl Fate {
         if segment.context.clean || finished {
             let trusted = File::open(segment.path(LOG_SUFFIX)).and_then(|file| {
                 let (dir, base, next) = (segment.dir, segment.base_offset, segment.next_base);
-                trusted_segment(dir, base, next, file, 0, &ReadOnlyFs)
+                let open_segments = Arc::new(OpenSegments::new(1));
+                trusted_segment(dir, base, next, file, 0, &ReadOnlyFs, &open_segments)
             });
             let trusted = trusted.ok().flatten();
             fate.trusted = trusted.is_some();

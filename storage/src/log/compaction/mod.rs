@@ -109,7 +109,7 @@ impl Log {
                 first_ms: match limits.max_compaction_lag_ms {
                     i64::MAX => None,
                     // Where it can't be read the round will say so.
-                    _ => segment.first_batch_timestamp().ok().flatten(),
+                    _ => segment.first_batch_timestamp(self.inner.fs()).ok().flatten(),
                 },
                 newest_ms: segment.newest_ms().unwrap_or(now_ms),
             })
@@ -234,7 +234,8 @@ impl Round<'_, '_> {
         let dirty = segments.partition_point(|segment| segment.end().next_offset <= from_offset);
         for segment in &segments[dirty..] {
             let end = segment.end();
-            let mut batches = Batches::new(segment.file(), end.position);
+            let file = segment.file(self.log.inner.fs()).map_err(|error| self.failed(error))?;
+            let mut batches = Batches::new(&file, end.position);
             while let Some((position, header, bytes)) = batches.next().map_err(|error| self.failed(error))? {
                 self.pace(bytes.len())?;
                 if header.last_offset() < from_offset {
@@ -312,7 +313,8 @@ impl Round<'_, '_> {
         let mut changed = false;
         for (at, segment) in group.iter().enumerate() {
             let end = segment.end();
-            let mut batches = Batches::new(segment.file(), end.position);
+            let file = segment.file(self.log.inner.fs()).map_err(|error| self.failed(error))?;
+            let mut batches = Batches::new(&file, end.position);
             while let Some((position, header, bytes)) = batches.next().map_err(|error| self.failed(error))? {
                 let is_last = at + 1 == group.len() && position + bytes.len() as u32 == end.position;
                 let left = filter
@@ -345,7 +347,7 @@ impl Round<'_, '_> {
             return Err(CompactionError::Stopped);
         }
         for old in group {
-            old.pin_indexes(fs).map_err(|error| self.failed(error))?;
+            old.keep_open(fs).map_err(|error| self.failed(error))?;
         }
         let base_offset = group[0].base_offset();
         let swapped = || -> io::Result<u64> {
@@ -354,7 +356,7 @@ impl Round<'_, '_> {
                 inner.delete_segment(Arc::clone(old))?;
             }
             swap::complete(&inner.dir, base_offset, fs)?;
-            let segment = Arc::new(new.open()?);
+            let segment = new.open(Arc::clone(&inner.env.open_segments))?;
             let bytes = u64::from(segment.end().position);
             let _writer = inner.writer.lock();
             let list = inner.segments.load();

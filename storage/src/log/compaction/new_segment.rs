@@ -4,12 +4,13 @@ use super::swap::cleaned_path;
 use crate::batch::BatchHeader;
 use crate::fs::{Fs, INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX};
 use crate::offset_index::OffsetIndex;
-use crate::segment::{Segment, SegmentEnd, SegmentState};
+use crate::segment::{OpenSegments, Segment, SegmentEnd, SegmentState};
 use crate::time_index::{TimeIndex, TimestampEntry};
 use crate::txn_index::{AbortedTransaction, write_entries};
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Bytes that are collected before they are written.
@@ -146,8 +147,9 @@ impl<'a> NewSegment<'a> {
 
 impl FinishedSegment<'_> {
     /// The segment, when its files have their names.
-    pub(super) fn open(self) -> io::Result<Segment> {
-        let segment = Segment::new(self.dir, self.base_offset, self.file, self.state, self.fs)?;
+    pub(super) fn open(self, open_segments: Arc<OpenSegments>) -> io::Result<Arc<Segment>> {
+        let segment =
+            Segment::new(self.dir, self.base_offset, self.file, self.state, self.fs, open_segments)?;
         segment.open_aborted(self.aborted);
         segment.mark_durable();
         Ok(segment)

@@ -228,7 +228,7 @@ impl Model {
     fn new() -> Model {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let fs = Arc::new(StopsAfter::never());
-        let env = LogEnv { fs: fs.clone(), preparer: None };
+        let env = env_with(fs.clone(), None);
         let (log, _) = Log::open(dir.path(), config(), env, hint(true, 0)).unwrap();
         Model {
             dir,
@@ -383,7 +383,7 @@ impl Model {
     }
 
     fn try_open(&self, clean: bool) -> Result<(Log, Recovered), OpenLogError> {
-        let env = LogEnv { fs: self.fs.clone(), preparer: None };
+        let env = env_with(self.fs.clone(), None);
         let hint = OpenHint {
             log_start_offset: self.log.log_start_offset(),
             ..hint(clean, self.log.recovery_point())

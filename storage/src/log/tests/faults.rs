@@ -69,7 +69,7 @@ impl Fs for FaultyFs {
 
 fn faulty(dir: &Path) -> (Log, Arc<FaultyFs>) {
     let fs = Arc::new(FaultyFs::default());
-    let env = LogEnv { fs: fs.clone(), preparer: None };
+    let env = env_with(fs.clone(), None);
     (Log::open(dir, small_segments(), env, hint(true, 0)).unwrap().0, fs)
 }
 
@@ -97,7 +97,7 @@ fn a_full_disk_refuses_the_batch_and_heals() {
 fn a_disk_that_is_full_when_an_index_is_written_does_not_stop_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let fs = Arc::new(FaultyFs::default());
-    let env = LogEnv { fs: fs.clone(), preparer: None };
+    let env = env_with(fs.clone(), None);
     let config = LogConfig { index_interval_bytes: 0, ..LogConfig::default() };
     let (log, _) = Log::open(dir.path(), config.clone(), env, hint(true, 0)).unwrap();
     for _ in 0..1000 {
@@ -121,7 +121,7 @@ fn a_disk_that_is_full_when_an_index_is_written_does_not_stop_the_log() {
 fn a_disk_that_is_full_when_aborted_transactions_are_written_takes_none_of_them() {
     let dir = tempfile::tempdir().unwrap();
     let fs = Arc::new(FaultyFs::default());
-    let env = LogEnv { fs: fs.clone(), preparer: None };
+    let env = env_with(fs.clone(), None);
     let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 0)).unwrap();
     for sequence in 0..600 {
         fs.full_index.store((100..500).contains(&sequence), Ordering::Relaxed);
@@ -240,7 +240,7 @@ fn without_fallocate_the_log_is_written_plainly() {
     let fs = Arc::new(FaultyFs::default());
     fs.no_allocate.store(true, Ordering::Relaxed);
     let preparer = Arc::new(ManualPreparer::default());
-    let env = LogEnv { fs, preparer: Some(preparer.clone()) };
+    let env = env_with(fs, Some(preparer.clone()));
     let (log, _) = Log::open(dir.path(), small_segments(), env, hint(true, 0)).unwrap();
     for _ in 0..100 {
         log.append(&batch(1, 300), context(WriteMode::Mapped)).unwrap();

@@ -68,13 +68,18 @@ impl ManualPreparer {
     }
 }
 
+/// With so few rolled segments open at once that most reads have to open theirs.
+fn env_with(fs: Arc<dyn Fs>, preparer: Option<Arc<dyn Preparer>>) -> LogEnv {
+    LogEnv { open_segments: Arc::new(OpenSegments::new(2)), ..LogEnv::new(fs, preparer) }
+}
+
 fn plain_env() -> LogEnv {
-    LogEnv { fs: Arc::new(RealFs), preparer: None }
+    env_with(Arc::new(RealFs), None)
 }
 
 fn mapped_env() -> (LogEnv, Arc<ManualPreparer>) {
     let preparer = Arc::new(ManualPreparer::default());
-    (LogEnv { fs: Arc::new(RealFs), preparer: Some(preparer.clone()) }, preparer)
+    (env_with(Arc::new(RealFs), Some(preparer.clone())), preparer)
 }
 
 fn hint(clean: bool, recovery_point: i64) -> OpenHint {

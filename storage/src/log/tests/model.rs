@@ -247,7 +247,7 @@ impl Model {
             Op::Crash { at, active, older, indexes, snapshots, again_after } => {
                 self.damage(at, active, older, indexes, snapshots);
                 // The first recovery may not come to its end.
-                let env = LogEnv { fs: Arc::new(StopsAfter::steps(again_after)), preparer: None };
+                let env = env_with(Arc::new(StopsAfter::steps(again_after)), None);
                 let hint = OpenHint { log_start_offset: self.start, ..hint(false, self.checkpointed) };
                 let _ = Log::open(self.dir.path(), config(), env, hint);
                 self.recover();

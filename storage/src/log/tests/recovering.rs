@@ -179,7 +179,7 @@ fn an_index_that_was_written_anew_by_half_is_not_believed() {
         std::fs::remove_file(crashed.path(0, TIME_INDEX_SUFFIX)).unwrap();
         let fs = Arc::new(StopsAfter::steps(steps));
         let hint = hint(false, crashed.recovery_point);
-        let env = LogEnv { fs, preparer: None };
+        let env = env_with(fs, None);
         let stopped = Log::open(crashed.dir.path(), small_segments(), env, hint).is_err();
         let (log, _) = crashed.open();
         let first = log.inner.segments.load().segments[0].clone();

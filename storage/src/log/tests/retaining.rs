@@ -134,3 +134,27 @@ fn a_segment_that_the_start_has_passed_goes_when_it_is_no_longer_active() {
     assert_eq!((log.segment_count(), log.size_bytes()), (1, size_bytes - outcome.bytes));
     assert_eq!(log.advance_log_start_offset(3).unwrap(), 5, "it doesn't go back");
 }
+
+#[test]
+fn a_deleted_log_gives_nothing_of_what_has_its_name_by_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = Log::open(dir.path(), small_segments(), plain_env(), hint(true, 0)).unwrap();
+    for _ in 0..200 {
+        log.append(&batch(1, 1000), context(WriteMode::Plain)).unwrap();
+    }
+    log.sync().unwrap();
+    log.sync_sealed().unwrap();
+    let (end, held) = (log.log_end(), log.read(0, 1 << 20, log.log_end(), true).unwrap());
+    let before = held.to_vec().unwrap();
+    // Of the rolled segments only two are open.
+    log.read(150, 1 << 20, end, true).unwrap();
+    log.read(120, 1 << 20, end, true).unwrap();
+    log.mark_deleted();
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let path = file.unwrap().path();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, vec![7; 16 << 10]).unwrap();
+    }
+    assert!(matches!(log.read(0, 1 << 20, end, true), Err(ReadError::Deleted)));
+    assert_eq!(held.to_vec().unwrap(), before, "who reads already goes on");
+}

@@ -72,7 +72,7 @@ fn readers_see_whole_batches_while_segments_come_and_go() {
     let dir = tempfile::tempdir().unwrap();
     let (tasks, queue) = mpsc::channel::<PrepareTask>();
     let preparer = Arc::new(ThreadPreparer { tasks: tasks.clone() });
-    let env = LogEnv { fs: Arc::new(RealFs), preparer: Some(preparer) };
+    let env = env_with(Arc::new(RealFs), Some(preparer));
     let config = LogConfig { segment_bytes: 512 << 10, ..LogConfig::default() };
     let (log, _) = Log::open(dir.path(), config.clone(), env, hint(true, 0)).unwrap();
     let records_of = |i: i64| 1 + (i % 3) as usize;
