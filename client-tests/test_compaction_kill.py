@@ -3,102 +3,19 @@ sent; no transaction is lost, torn or comes back; and committed offsets, in a lo
 
 import random
 import re
-import threading
 import time
 
 import pytest
-from confluent_kafka import Producer
 
 from conftest import TRANSACTION_SETTINGS
 from harness.broker import Broker
+from harness.keyed import COMPACTED, COMPACTING, KeyedWriter, rounds_said
 from harness.members import create_topic, eventually
 from harness.power import Disk, needs_root, no_background_writeback
-from harness.transactions import QUIET, UNCOMMITTED, Worker, account, messages, settled
+from harness.transactions import Worker, account, messages, settled
 
-PARTITIONS, KEYS = 2, 40
-# Logs that are rolled and compacted all the time, those of the coordinators too.
-SETTINGS = TRANSACTION_SETTINGS | {
-    "log.cleaner.backoff.ms": "50", "log.cleaner.min.cleanable.ratio": "0.01", "log.cleaner.delete.retention.ms": "300",
-    "log.retention.check.interval.ms": "200", "offsets.topic.segment.bytes": str(1 << 20), "transaction.state.log.segment.bytes": str(1 << 20),
-    "log.segment.delete.delay.ms": "0",
-}
-COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(1 << 20), "segment.ms": "1000"}
-
-
-class KeyedWriter:
-    """Writes 1, 2, 3, ... under each of some keys to its own partition, as fast as it can; each key knows what was acknowledged last."""
-
-    def __init__(self, bootstrap: str, topic: str, partition: int):
-        self.topic, self.partition = topic, partition
-        self.acknowledged = [0] * KEYS
-        self.sent = [0] * KEYS
-        self.failed: list[str] = []
-        self._producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 2, "batch.num.messages": 200,
-                                   "message.timeout.ms": 120_000, "retry.backoff.ms": 20, "retry.backoff.max.ms": 200, **QUIET})
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    @property
-    def count(self) -> int:
-        return sum(self.acknowledged)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            for key in range(KEYS):
-                self.sent[key] += 1
-                self._produce(key, self.sent[key])
-            self._producer.poll(0)
-            time.sleep(0.001)
-
-    def _produce(self, key: int, number: int) -> None:
-        def delivered(error, _message) -> None:
-            if error:
-                self.failed.append(str(error))
-            else:
-                self.acknowledged[key] = number
-        value = b"=%d=" % number + b"v" * 200
-        while True:
-            try:
-                self._producer.produce(self.topic, value, key=b"hot-%d" % key, partition=self.partition, on_delivery=delivered)
-                return
-            except BufferError:
-                self._producer.poll(0.05)
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join(30)
-        self._producer.flush(60)
-
-    def abandon(self) -> list[int]:
-        """What was acknowledged; nothing of what is under way is waited for."""
-        promised = list(self.acknowledged)
-        self._stopping.set()
-        self._thread.join(30)
-        self._producer.purge()
-        return promised
-
-    def check(self, bootstrap: str, promised: list[int]) -> int:
-        """Fails unless each key has a value that is not older than the one promised, and was sent. Gives the number of records."""
-        found: dict[int, int] = {}
-        everything = messages(bootstrap, self.topic, self.partition, isolation=UNCOMMITTED)  # open transactions are in the way of others
-        last_offset = -1
-        for message in everything:
-            assert message.offset() > last_offset
-            last_offset = message.offset()
-            if message.key() and (key := re.fullmatch(rb"hot-(\d+)", message.key())):
-                number = int(re.match(rb"=(\d+)=", message.value())[1])
-                assert number > found.get(int(key[1]), 0), f"key {key[1]}: {number} after {found[int(key[1])]}"
-                found[int(key[1])] = number
-        lost = [(key, number, found.get(key, 0)) for key, number in enumerate(promised) if found.get(key, 0) < number]
-        assert not lost, f"key, acknowledged, found: {lost[:5]}"
-        assert all(found.get(key, 0) <= number for key, number in enumerate(self.sent))
-        return len(everything)
-
-
-def rounds_said(broker: Broker, topic: str) -> int:
-    """Rounds of compaction that have come to their end in the topic."""
-    return len(re.findall(rf"compacted a log.*{re.escape(topic)}", broker.log.read_text(errors="replace")))
+PARTITIONS = 2
+SETTINGS = TRANSACTION_SETTINGS | COMPACTING
 
 
 @pytest.mark.timeout(1500)

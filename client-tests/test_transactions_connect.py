@@ -24,7 +24,7 @@ class Copy:
     def __init__(self, server, directory, topic: str):
         self.server, self.topic, self.file = server, topic, directory / "in.txt"
         self.file.touch()
-        self.lines = 0
+        self.lines = self.copied_before = 0
         self.worker = Worker("distributed", directory, {
             "bootstrap.servers": server.bootstrap, "group.id": f"{topic}-workers", "exactly.once.source.support": "enabled",
             "session.timeout.ms": "3000", "heartbeat.interval.ms": "500",
@@ -34,6 +34,7 @@ class Copy:
             "exactly.once.support": "required", "transaction.boundary": "poll", "batch.size": str(LINES_OF_A_TRANSACTION)}
 
     def grow(self) -> None:
+        self.copied_before = self.copied()
         with open(self.file, "a") as file:
             file.write("".join(f"line {i}{FILLER}\n" for i in range(self.lines, self.lines + LINES)))
         self.lines += LINES
@@ -44,7 +45,7 @@ class Copy:
 
     def await_part(self) -> None:
         """Until some of the lines of this round have been copied, and not all of them."""
-        enough = self.copied() + random.uniform(0.1, 0.4) * LINES
+        enough = self.copied_before + random.uniform(0.1, 0.4) * LINES
         self.await_copied("part of the lines", lambda: self.copied() > enough)
 
     def await_copied(self, what: str, condition) -> None:

@@ -6,6 +6,9 @@
 #   scripts/soak.sh groups [minutes] [--protocol consumer] [--bootstrap HOST:PORT] [--rate RECORDS_A_SECOND]
 #                                  two groups of ten whose members leave, are killed and join, while the broker is killed and
 #                                  started again: 30 minutes. With --bootstrap the broker is one that is there, and stays.
+#   scripts/soak.sh crashes [--kills N] [--cuts N]
+#                                  kill -9 and power cuts under all kinds of load at once, 200 of each, with totals in the end; needs
+#                                  root, for the power cuts
 #   scripts/soak.sh model [minutes]   the log against its models, through crashes and compactions, with other operations all the
 #                                  time: 30 minutes. A run that fails is kept in storage/proptest-regressions, and is the first
 #                                  that `cargo test -p fluxmq-storage` does again
@@ -15,20 +18,20 @@ cd "$ROOT"
 . scripts/tools.sh
 
 usage() {
-    sed -n '4,11s/^# \{0,1\}//p' "$0" >&2
+    sed -n '4,14s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
-mode=crashes
-if [[ ${1:-} == groups || ${1:-} == model ]]; then
+mode=sets
+if [[ ${1:-} == groups || ${1:-} == crashes || ${1:-} == model ]]; then
     mode=$1
     shift
 fi
-minutes=$([[ $mode == crashes ]] && echo 60 || echo 30)
-if [[ ${1:-} =~ ^[0-9]+$ ]]; then
+minutes=$([[ $mode == sets ]] && echo 60 || echo 30)
+if [[ $mode != crashes && ${1:-} =~ ^[0-9]+$ ]]; then
     minutes=$1
     shift
 fi
-[[ $mode == groups || $# -eq 0 ]] || usage
+[[ $mode == groups || $mode == crashes || $# -eq 0 ]] || usage
 if [[ $mode == model ]]; then
     cargo test --release -p fluxmq-storage --lib --no-run
     end=$((SECONDS + minutes * 60))
@@ -42,13 +45,14 @@ fi
 need_java
 need_python
 
-if [[ $mode == groups ]]; then
+if [[ $mode == groups || $mode == crashes ]]; then
     [[ " $* " == *" --bootstrap"* || -n ${BROKER_BINARY:-} || -x target/release/fluxmq ]] || cargo build --release
     mvn -q -B -f java-tests/pom.xml compile dependency:build-classpath -Dmdep.outputFile="$ROOT/target/java-classpath.txt"
     libraries=$(cat target/java-classpath.txt)
     version=$(grep -oE '/kafka-clients-[0-9.]+\.jar' <<<"$libraries" | grep -oE '[0-9]+\.[0-9]+\.[0-9]+')
-    exec target/venv/bin/python client-tests/soak_groups.py --minutes "$minutes" \
-        --classpath "$ROOT/java-tests/target/$version/classes:$libraries" "$@"
+    classpath=$ROOT/java-tests/target/$version/classes:$libraries
+    [[ $mode == groups ]] || exec target/venv/bin/python client-tests/soak_crashes.py --classpath "$classpath" "$@"
+    exec target/venv/bin/python client-tests/soak_groups.py --minutes "$minutes" --classpath "$classpath" "$@"
 fi
 
 [[ -x target/release/fluxmq ]] || cargo build --release

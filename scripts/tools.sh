@@ -42,6 +42,7 @@ need_python() {
     need mkfs.ext4 e2fsprogs
     need mount mount
     need strace strace
+    need faketime faketime
     python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv python3-venv
     local venv="$ROOT/target/venv" stamp="$ROOT/target/venv/requirements.txt"
     if ! cmp -s "$ROOT/client-tests/requirements.txt" "$stamp"; then
