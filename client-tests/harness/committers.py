@@ -95,11 +95,18 @@ class Committers:
 
 
 def committed(bootstrap: str, group: str, topic: str, partitions: list[int], timeout_s: float = 30) -> dict[int, int]:
-    """What the coordinator knows, by partition; negative where it knows nothing."""
+    """What the coordinator knows, by partition; negative where it knows nothing. Asked again while it says that it doesn't know: it
+    answers when its log is durable, and says so after offsets.commit.timeout.ms."""
     consumer = Consumer({**QUIET, "bootstrap.servers": bootstrap, "group.id": group})
+    deadline = time.monotonic() + timeout_s
     try:
-        answer = consumer.committed([TopicPartition(topic, partition) for partition in partitions], timeout=timeout_s)
-        return {known.partition: known.offset for known in answer}
+        while True:
+            try:
+                answer = consumer.committed([TopicPartition(topic, partition) for partition in partitions], timeout=timeout_s)
+                return {known.partition: known.offset for known in answer}
+            except KafkaException as refused:
+                if refused.args[0].code() != KafkaError.NOT_COORDINATOR or time.monotonic() > deadline:
+                    raise
     finally:
         consumer.close()
 

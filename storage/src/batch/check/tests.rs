@@ -265,6 +265,19 @@ fn a_producer_that_claims_log_append_time() {
 }
 
 #[test]
+fn how_many_records_a_compressed_batch_claims_costs_nothing() {
+    let mut claims = with(java(Codec::Lz4), ATTRIBUTES_AT, &0x0bi16.to_be_bytes());
+    claims = with(claims, LAST_OFFSET_DELTA_AT, &(i32::MAX - 1).to_be_bytes());
+    claims = with(claims, RECORDS_COUNT_AT, &i32::MAX.to_be_bytes());
+    let began = std::time::Instant::now();
+    assert!(checked(claims.clone()).is_ok());
+    let append_time = BatchRules { timestamp_type: TimestampType::LogAppendTime, ..rules() };
+    let refused = check(&Bytes::from(claims), &append_time).unwrap_err();
+    assert_eq!(indexes(&refused).len(), MAX_RECORD_ERRORS);
+    assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_missing_key_outranks_a_claimed_log_append_time() {
     let batch = BatchBuilder::new().record(NOW_MS, None, None).record(NOW_MS, Some(b"k"), None).build();
     let patch = HeaderPatch { base_offset: 0, leader_epoch: -1, log_append_time_ms: Some(NOW_MS) };
