@@ -3,11 +3,11 @@
 import re
 import threading
 import time
-from contextlib import contextmanager
 
 from confluent_kafka import Producer
 
 from .broker import Broker
+from .ledger import Pausable
 from .transactions import QUIET, UNCOMMITTED, messages
 
 KEYS = 40
@@ -20,10 +20,11 @@ COMPACTING = {
 COMPACTED = {"cleanup.policy": "compact", "segment.bytes": str(1 << 20), "segment.ms": "1000"}
 
 
-class KeyedWriter:
+class KeyedWriter(Pausable):
     """Writes 1, 2, 3, ... under each of some keys to its own partition, as fast as it can; each key knows what was acknowledged last."""
 
     def __init__(self, bootstrap: str, topic: str, partition: int):
+        super().__init__()
         self.topic, self.partition = topic, partition
         self.acknowledged = [0] * KEYS
         self.sent = [0] * KEYS
@@ -31,8 +32,6 @@ class KeyedWriter:
         self.read_anew()
         self._producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 2, "batch.num.messages": 200,
                                    "message.timeout.ms": 120_000, "retry.backoff.ms": 20, "retry.backoff.max.ms": 200, **QUIET})
-        self._stopping, self._going_on = threading.Event(), threading.Event()
-        self._going_on.set()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -64,15 +63,6 @@ class KeyedWriter:
                 return
             except BufferError:
                 self._producer.poll(0.05)
-
-    @contextmanager
-    def paused(self):
-        """No new records within; answers still come in."""
-        self._going_on.clear()
-        try:
-            yield
-        finally:
-            self._going_on.set()
 
     def stop(self) -> None:
         self._stopping.set()

@@ -27,16 +27,31 @@ def decode(value: bytes) -> int:
     return sequence
 
 
-class LedgerProducer:
+class Pausable:
+    """A writer that sends nothing while `_going_on` isn't set."""
+
+    def __init__(self):
+        self._stopping, self._going_on = threading.Event(), threading.Event()
+        self._going_on.set()
+
+    @contextmanager
+    def paused(self):
+        """No new records within; answers still come in."""
+        self._going_on.clear()
+        try:
+            yield
+        finally:
+            self._going_on.set()
+
+
+class LedgerProducer(Pausable):
     """Writes sequences 0, 1, 2, ... into one partition as fast as it can, and keeps what was acknowledged, in order."""
 
     def __init__(self, bootstrap: str, topic: str, partition: int, *, size_bytes: int = 300, config: dict | None = None):
+        super().__init__()
         self.topic, self.partition, self.size_bytes = topic, partition, size_bytes
         self.acknowledged: list[tuple[int, int]] = []  # (sequence, offset)
         self.refused: list[tuple[int, str]] = []
-        self._stopping = threading.Event()
-        self._going_on = threading.Event()
-        self._going_on.set()
         self._producer = Producer({
             "bootstrap.servers": bootstrap, "enable.idempotence": True, "acks": "all", "linger.ms": 2,
             "message.timeout.ms": 120_000, "queue.buffering.max.messages": 20_000, "log_level": 2,
@@ -63,15 +78,6 @@ class LedgerProducer:
             except BufferError:
                 self._producer.poll(0.01)
         self.sent = sequence
-
-    @contextmanager
-    def paused(self):
-        """No new records within; answers still come in."""
-        self._going_on.clear()
-        try:
-            yield
-        finally:
-            self._going_on.set()
 
     def _delivered_for(self, sequence: int):
         def delivered(error, message):
