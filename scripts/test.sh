@@ -50,6 +50,8 @@ rust() {
 
 build() {
     cargo build --release || return 1
+    # What the comparisons measure the client against.
+    cargo build --release -p fluxmq-benches --bin null_broker || return 1
     # The broker that stops where it is told to, for crashes at each step of what it does.
     cargo build --features fail-points && mkdir -p target/fail-points && cp target/debug/fluxmq target/fail-points/
 }

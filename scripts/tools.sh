@@ -44,12 +44,15 @@ need_python() {
     need strace strace
     need faketime faketime
     python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv python3-venv
-    local venv="$ROOT/target/venv" stamp="$ROOT/target/venv/requirements.txt"
-    if ! cmp -s "$ROOT/client-tests/requirements.txt" "$stamp"; then
-        python3 -m venv --clear "$venv"
-        "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$ROOT/client-tests/requirements.txt"
-        cp "$ROOT/client-tests/requirements.txt" "$stamp"
-    fi
+    need_venv "$ROOT/target/venv" "$ROOT/client-tests/requirements.txt"
+}
+
+# need_venv DIR REQUIREMENTS: a virtual environment with what the file names.
+need_venv() {
+    cmp -s "$2" "$1/requirements.txt" && return
+    python3 -m venv --clear "$1"
+    "$1/bin/pip" install --quiet --disable-pip-version-check -r "$2"
+    cp "$2" "$1/requirements.txt"
 }
 
 # A port nobody listens on now, below the range of outgoing connections: one of those could take it first.

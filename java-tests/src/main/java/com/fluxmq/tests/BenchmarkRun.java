@@ -4,31 +4,16 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.concurrent.Callable;
-import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
-import java.util.concurrent.atomic.AtomicLong;
-import java.util.concurrent.atomic.AtomicReference;
 import org.apache.kafka.clients.admin.AdminClient;
 import org.apache.kafka.clients.admin.NewTopic;
-import org.apache.kafka.clients.consumer.KafkaConsumer;
-import org.apache.kafka.clients.producer.Callback;
-import org.apache.kafka.clients.producer.KafkaProducer;
-import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.TimeoutException;
-import org.apache.kafka.common.serialization.ByteArrayDeserializer;
-import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
  * The engine of the benchmarks: runs the load some times in one JVM, prints each run, and reads every record back.
@@ -38,9 +23,6 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  * read twice or out of order fails the benchmark with exit code 1.
  */
 final class BenchmarkRun {
-    /** How long the end offsets must stand still, short of what was sent, to be taken for final. */
-    private static final long QUIET_MS = 3_000;
-
     private record Result(double perSecond, double mbPerSecond, double clientCpu, double produceCpu, double readCpu,
                           ReadBack.Account account) {
     }
@@ -106,34 +88,31 @@ final class BenchmarkRun {
         long runId = ThreadLocalRandom.current().nextLong();
         String topic = "bench-" + settings.name().toLowerCase(Locale.ROOT) + "-" + Long.toHexString(runId);
         admin.createTopics(List.of(new NewTopic(topic, settings.partitions(), (short) 1))).all().get();
-        try (KafkaConsumer<byte[], byte[]> offsets = offsetsConsumer()) {
-            List<TopicPartition> partitions = new ArrayList<>();
-            for (int p = 0; p < settings.partitions(); p++) {
-                partitions.add(new TopicPartition(topic, p));
-            }
-            // Answered by the partitions' leader: from here on the topic takes records.
-            Map<TopicPartition, Long> from = offsets.endOffsets(partitions);
+        try (EndOffsets offsets = new EndOffsets(settings, topic)) {
+            Map<TopicPartition, Long> from = offsets.now();
 
             double brokerBefore = ProcessCpu.secondsOf(settings.brokerPid());
             double clientBefore = ProcessCpu.ownSeconds();
-            double[] seconds = new double[1];
-            long[] sent = produce(topic, runId, messages, seconds);
+            ProducerLoad.Result sent = new ProducerLoad(settings, topic, runId).run(messages);
             double clientCpu = ProcessCpu.ownSeconds() - clientBefore;
-            Map<TopicPartition, Long> to = settle(offsets, partitions, from, messages);
+            Map<TopicPartition, Long> to = offsets.awaitAll(from, messages);
             double brokerProduced = ProcessCpu.secondsOf(settings.brokerPid());
 
             long readStart = System.nanoTime();
-            ReadBack.Account account = new ReadBack(settings, runId, sent).run(from, to);
+            ReadBack.Account account = new ReadBack(settings, runId, sent.byThread()).run(from, to);
             double readSeconds = (System.nanoTime() - readStart) / 1e9;
             double brokerRead = ProcessCpu.secondsOf(settings.brokerPid());
 
-            Result result = new Result(messages / seconds[0], messages * (double) settings.messageBytes() / 1e6 / seconds[0],
+            Result result = new Result(messages / sent.seconds(), messages * (double) settings.messageBytes() / 1e6 / sent.seconds(),
                     clientCpu, brokerProduced - brokerBefore, brokerRead - brokerProduced, account);
             System.out.printf(Locale.ROOT, "%-7s %,11.0f msg/s %8.1f MB/s %7.3f s  client CPU %.2f s%s  %s in %.2f s%n", label,
-                    result.perSecond, result.mbPerSecond, seconds[0], clientCpu,
+                    result.perSecond, result.mbPerSecond, sent.seconds(), clientCpu,
                     settings.brokerPid() == 0 ? "" : String.format(Locale.ROOT, "  broker CPU %.2f s + %.2f s reading",
                             result.produceCpu, result.readCpu),
                     account, readSeconds);
+            if (sent.latencyUs() != null) {
+                System.out.println("        acknowledged after " + sent.latencies());
+            }
             if (settings.csv() != null) {
                 appendCsv(label, messages, result);
             }
@@ -150,100 +129,6 @@ final class BenchmarkRun {
                 result.perSecond(), result.clientCpu(), result.produceCpu(), result.readCpu(), account.read(),
                 account.missing(), account.duplicated(), account.changed(), account.outOfOrder());
         Files.writeString(settings.csv(), line, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
-    }
-
-    /**
-     * Sends the records from all threads at once.
-     *
-     * @param seconds receives the time from the first send until the last producer was closed
-     * @return how many each thread sent
-     */
-    private long[] produce(String topic, long runId, long messages, double[] seconds) throws Exception {
-        int threads = settings.threads();
-        long[] sent = new long[threads];
-        Arrays.fill(sent, messages / threads);
-        for (int t = 0; t < messages % threads; t++) {
-            sent[t]++;
-        }
-        AtomicLong startedAt = new AtomicLong();
-        CyclicBarrier ready = new CyclicBarrier(threads, () -> startedAt.set(System.nanoTime()));
-        AtomicReference<Exception> failure = new AtomicReference<>();
-        ExecutorService pool = Executors.newFixedThreadPool(threads);
-        try {
-            List<Callable<Void>> work = new ArrayList<>();
-            for (int t = 0; t < threads; t++) {
-                int thread = t;
-                work.add(() -> {
-                    sendAll(topic, runId, thread, sent[thread], ready, failure);
-                    return null;
-                });
-            }
-            List<Future<Void>> done = pool.invokeAll(work);
-            seconds[0] = (System.nanoTime() - startedAt.get()) / 1e9;
-            for (Future<Void> future : done) {
-                future.get();
-            }
-        } finally {
-            pool.shutdownNow();
-        }
-        if (failure.get() != null) {
-            throw new IllegalStateException("a send failed: " + failure.get(), failure.get());
-        }
-        return sent;
-    }
-
-    private void sendAll(String topic, long runId, int thread, long count, CyclicBarrier ready,
-                         AtomicReference<Exception> failure) throws Exception {
-        Map<String, Object> config = new HashMap<>(settings.producer());
-        config.put("bootstrap.servers", settings.bootstrap());
-        config.put("client.id", settings.name() + "-" + thread);
-        Payload payload = new Payload(runId, settings.messageBytes());
-        Callback callback = (metadata, exception) -> {
-            if (exception != null) {
-                failure.compareAndSet(null, exception);
-            }
-        };
-        try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(config, new ByteArraySerializer(),
-                new ByteArraySerializer())) {
-            producer.partitionsFor(topic);
-            ready.await();
-            for (long sequence = 0; sequence < count; sequence++) {
-                producer.send(new ProducerRecord<>(topic, null, payload.build(thread, sequence)), callback);
-            }
-            producer.flush();
-        }
-    }
-
-    /**
-     * Waits until the end offsets cover all that was sent. With acks=0 nobody says what arrived, so a shortfall is final
-     * when the offsets have stood still for {@link #QUIET_MS}, or at the deadline.
-     */
-    private Map<TopicPartition, Long> settle(KafkaConsumer<byte[], byte[]> offsets, List<TopicPartition> partitions,
-                                             Map<TopicPartition, Long> from, long messages) throws InterruptedException {
-        long start = System.nanoTime();
-        long grewAt = start;
-        long last = -1;
-        while (true) {
-            Map<TopicPartition, Long> ends = offsets.endOffsets(partitions);
-            long total = ends.entrySet().stream().mapToLong(e -> e.getValue() - from.get(e.getKey())).sum();
-            long now = System.nanoTime();
-            if (total != last) {
-                grewAt = now;
-                last = total;
-            }
-            if (total >= messages || now - grewAt > QUIET_MS * 1_000_000
-                    || now - start > settings.deadlineMs() * 1_000_000) {
-                return ends;
-            }
-            Thread.sleep(2);
-        }
-    }
-
-    private KafkaConsumer<byte[], byte[]> offsetsConsumer() {
-        Map<String, Object> config = new HashMap<>();
-        config.put("bootstrap.servers", settings.bootstrap());
-        config.put("enable.auto.commit", "false");
-        return new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
     private static double median(double[] sorted) {

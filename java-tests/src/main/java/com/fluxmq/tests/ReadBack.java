@@ -72,8 +72,19 @@ final class ReadBack {
      * @param to   where to end (the offset behind the last record), by partition
      */
     Account run(Map<TopicPartition, Long> from, Map<TopicPartition, Long> to) throws InterruptedException {
+        return run(from, to, Math.max(2, Runtime.getRuntime().availableProcessors()));
+    }
+
+    /**
+     * Reads every partition from one offset to another.
+     *
+     * @param from        where to begin, by partition
+     * @param to          where to end (the offset behind the last record), by partition
+     * @param mostReaders how many consumers share the partitions, at most
+     */
+    Account run(Map<TopicPartition, Long> from, Map<TopicPartition, Long> to, int mostReaders) throws InterruptedException {
         List<TopicPartition> partitions = new ArrayList<>(to.keySet());
-        int readers = Math.min(partitions.size(), Math.max(2, Runtime.getRuntime().availableProcessors()));
+        int readers = Math.min(partitions.size(), mostReaders);
         ExecutorService pool = Executors.newFixedThreadPool(readers);
         try {
             List<Future<Reader>> futures = new ArrayList<>();

@@ -24,11 +24,14 @@ import java.util.Properties;
  * @param lostAllowed     {@code -Dlost.allowed=true}: print missing records without failing. For comparisons with a broker
  *                        that drops what an acks=0 client sent just before it closed; a changed record still fails
  * @param csv             {@code -Dcsv}: a file to which each run adds a line; null for none
+ * @param rate            {@code -Drate}: records per second over all threads, each sent when it is due whatever became of
+ *                        those before it; 0 for as fast as it goes
+ * @param latency         {@code -Dlatency=true}, or a rate: time each record until it is acknowledged, from when it was due
  * @param producer        the producer's settings, without the serializers and the bootstrap address
  */
 record Settings(String name, String bootstrap, int threads, long messages, long warmupMessages, int messageBytes,
                 int partitions, int runs, long brokerPid, long deadlineMs, boolean lostAllowed,
-                Path csv, Map<String, String> producer) {
+                Path csv, long rate, boolean latency, Map<String, String> producer) {
 
     /** Why 100 bytes: the size of a log line or an event, where the cost of a message counts and not that of its bytes. */
     private static final int DEFAULT_MESSAGE_BYTES = 100;
@@ -40,6 +43,7 @@ record Settings(String name, String bootstrap, int threads, long messages, long 
         require(messageBytes >= Payload.HEADER_BYTES, "message.size", messageBytes);
         require(partitions >= 1, "partitions", partitions);
         require(runs >= 1, "runs", runs);
+        require(rate >= 0, "rate", rate);
     }
 
     /**
@@ -50,33 +54,46 @@ record Settings(String name, String bootstrap, int threads, long messages, long 
      * @param producer its producer settings
      */
     static Settings fromCommandLine(String name, int threads, Map<String, String> producer) {
+        return of(System.getProperties(), name, threads, producer);
+    }
+
+    /**
+     * Reads what was given over a benchmark's own values.
+     *
+     * @param given    the values, under the names of the system properties
+     * @param name     the benchmark's name
+     * @param threads  its number of threads
+     * @param producer its producer settings
+     */
+    static Settings of(Properties given, String name, int threads, Map<String, String> producer) {
         Map<String, String> merged = new LinkedHashMap<>(producer);
-        Properties system = System.getProperties();
-        for (String key : system.stringPropertyNames()) {
+        for (String key : given.stringPropertyNames()) {
             if (key.startsWith("producer.")) {
-                merged.put(key.substring("producer.".length()), system.getProperty(key));
+                merged.put(key.substring("producer.".length()), given.getProperty(key));
             }
         }
         String environment = System.getenv("BOOTSTRAP");
         String bootstrap = environment == null || environment.isBlank() ? "localhost:9092" : environment;
         return new Settings(
                 name,
-                System.getProperty("bootstrap", bootstrap),
-                (int) number("threads", threads),
-                number("messages", 100_000),
-                number("warmup.messages", 0),
-                (int) number("message.size", DEFAULT_MESSAGE_BYTES),
-                (int) number("partitions", 8),
-                (int) number("runs", 5),
-                number("broker.pid", 0),
-                number("deadline.ms", 60_000),
-                Boolean.getBoolean("lost.allowed"),
-                System.getProperty("csv") == null ? null : Path.of(System.getProperty("csv")),
+                given.getProperty("bootstrap", bootstrap),
+                (int) number(given, "threads", threads),
+                number(given, "messages", 100_000),
+                number(given, "warmup.messages", 0),
+                (int) number(given, "message.size", DEFAULT_MESSAGE_BYTES),
+                (int) number(given, "partitions", 8),
+                (int) number(given, "runs", 5),
+                number(given, "broker.pid", 0),
+                number(given, "deadline.ms", 60_000),
+                Boolean.parseBoolean(given.getProperty("lost.allowed")),
+                given.getProperty("csv") == null ? null : Path.of(given.getProperty("csv")),
+                number(given, "rate", 0),
+                Boolean.parseBoolean(given.getProperty("latency")) || number(given, "rate", 0) > 0,
                 merged);
     }
 
-    private static long number(String key, long otherwise) {
-        String value = System.getProperty(key);
+    private static long number(Properties given, String key, long otherwise) {
+        String value = given.getProperty(key);
         if (value == null) {
             return otherwise;
         }

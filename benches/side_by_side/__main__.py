@@ -1,0 +1,129 @@
+"""Measures FluxMQ beside Apache Kafka under the same stock clients, and writes a report.
+
+Scenarios are named by their names or by how they begin: `bench.sh base latency`. Without one all are measured, some within the hour.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from harness.kafka import SCRIPT
+from harness.paths import ROOT, TARGET, fluxmq_binary
+
+from . import bare, drivers, plots, process, report
+from .brokers import Brokers, parse_peer
+from .results import Results
+from .runs import Refused, attempt, one
+from .scenarios import BASE, Scenario, every
+
+# librdkafka's rate is Python's in most of them; it is asked for what shows how it and the broker go together.
+LIBRDKAFKA = ("base", "base-synced", "batches-1mb", "megabatch", "lz4", "values-10kb")
+WARM_UP_RECORDS = 500_000
+
+
+class Progress:
+    """A line on the terminal, or a line for each step."""
+
+    def __init__(self, steps: int):
+        self._steps, self._done, self._started = steps, 0, time.monotonic()
+
+    def step(self, what: str) -> None:
+        self._done += 1
+        spent = time.monotonic() - self._started
+        left = spent / self._done * (self._steps - self._done)
+        text = f"{self._done * 100 // self._steps:3} % {what}, {left / 60:.0f} min left"
+        print(f"\r{text:100}" if sys.stderr.isatty() else text, end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+
+
+def chosen(names: list[str]) -> list[Scenario]:
+    """Those that are meant; a `ValueError` for a name that means none."""
+    found = []
+    for name in names:
+        meant = [scenario for scenario in every() if scenario.name == name] or [s for s in every() if s.name.startswith(name)]
+        if not meant:
+            raise ValueError(f"no scenario {name}; there are {', '.join(scenario.name for scenario in every())}")
+        found += [scenario for scenario in meant if scenario not in found]
+    return found or every()
+
+
+def facts() -> dict[str, str]:
+    version = subprocess.run([fluxmq_binary(), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    libs = subprocess.run([SCRIPT, "libs"], capture_output=True, text=True, check=True).stdout.strip()
+    kafka = next(Path(libs).glob("kafka-clients-*.jar")).stem.removeprefix("kafka-clients-")
+    return process.facts() | {"FluxMQ": f"{version}, {commit}", "Kafka": f"{kafka}, heap of 1 GB, its own flags"}
+
+
+def measure(options: argparse.Namespace, scenarios: list[Scenario], directory: Path) -> Results:
+    results = Results(facts())
+    clients = [client for client in drivers.ALL if options.client in (None, client)]
+    plan = [(client, scenario) for client in clients for scenario in scenarios
+            if client == "java" or (not scenario.rate and (options.client == client or scenario.name in LIBRDKAFKA))]
+    progress = Progress(len(plan) * options.rounds)
+    extra = [parse_peer(text) for text in options.peer]
+    with Brokers(directory, TARGET / "release" / "null_broker", extra) as brokers:
+        for client in clients:
+            driver = drivers.ALL[client](directory)
+            try:
+                for peer in brokers.rivals(BASE):
+                    one(BASE, driver, peer, brokers, min(BASE.records, WARM_UP_RECORDS))
+                for scenario in (scenario for of, scenario in plan if of == client):
+                    peers = brokers.rivals(scenario)
+                    for number in range(options.rounds):
+                        turn = number % len(peers)
+                        for peer in peers[turn:] + peers[:turn]:
+                            run, refusals = attempt(scenario, driver, peer, brokers)
+                            results.refusals += [f"{scenario.name}, {client}: {refusal}" for refusal in refusals]
+                            if run:
+                                results.add(scenario, run)
+                        progress.step(f"{scenario.name} ({client}), round {number + 1}")
+                    results.save(options.out / "results.json")
+            finally:
+                driver.close()
+    if not options.no_bare:
+        print("the bare loops, a few minutes", file=sys.stderr, flush=True)
+        results.ratios |= bare.broker(options.rounds) | bare.group_commit(options.rounds)
+    results.save(options.out / "results.json")
+    return results
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenarios", nargs="*", metavar="scenario")
+    parser.add_argument("--list", action="store_true", help="print the scenarios")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each scenario against each broker (default 3)")
+    parser.add_argument("--client", choices=drivers.ALL, help="only this client")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=HOST:PORT,PID", help="another Kafka-compatible broker of this machine")
+    parser.add_argument("--no-bare", action="store_true", help="without the bare loops")
+    parser.add_argument("--out", type=Path, default=TARGET / "bench", help="where the report goes (default target/bench)")
+    parser.add_argument("--save-baseline", type=Path, metavar="FILE", help="keep the figures")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="say what has changed since then")
+    options = parser.parse_args()
+    if options.list:
+        for scenario in every():
+            print(f"{scenario.name:24} {scenario.what}")
+        return 0
+    directory = Path(tempfile.mkdtemp(prefix="bench-", dir=TARGET))
+    try:
+        before = Results.load(options.compare) if options.compare else None
+        scenarios = chosen(options.scenarios)
+        results = measure(options, scenarios, directory)
+        if options.save_baseline:
+            results.save(options.save_baseline)
+        path = options.out / "report.md"
+        path.write_text(report.text(results, " ".join(["scripts/bench.sh", *sys.argv[1:]]), plots.draw(results, options.out), before))
+        print(f"\n{path}")
+        return 0
+    except (Refused, ValueError) as error:
+        print(f"bench.sh: {error}", file=sys.stderr)
+        return 2
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The report, as Markdown."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from . import targets
+from .brokers import FLUXMQ, KAFKA
+from .results import Results, compare
+from .runs import Run
+
+VERDICTS = {True: "reached", False: "MISSED", None: "-"}
+
+
+def _both(runs: list[Run], figure: Callable[[Run], float], form: str, least: bool = True) -> str:
+    """The median, and the best of the runs."""
+    values = sorted(map(figure, runs))
+    return f"{values[len(values) // 2]:{form}} ({(values[0] if least else values[-1]):{form}})"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in rows), ""]
+
+
+def _figures(results: Results) -> list[str]:
+    rows = []
+    for name in results.scenarios:
+        for client in results.clients(name):
+            for peer in results.peers(name, client):
+                runs = results.of(name, client, peer)
+                read = any(run.read_seconds for run in runs)
+                rows.append([
+                    name, client, peer, _both(runs, lambda run: run.records_per_s, ",.0f", least=False),
+                    _both(runs, lambda run: run.cpu_s_per_gb, ".3f"), _both(runs, lambda run: run.cpu_us_per_record, ".2f"),
+                    _both(runs, lambda run: run.read_cpu_s_per_gb, ".3f") if read else "-",
+                    f"{max(run.rss_anon_kib for run in runs) / 1024:.0f}",
+                    _both(runs, lambda run: run.switches / run.records * 1000, ".0f"),
+                    _both(runs, lambda run: run.client_cpu_s / run.records * 1e6, ".2f")])
+    return _table(["scenario", "client", "broker", "records/s", "CPU s/GB", "CPU µs/record", "CPU s/GB read", "RssAnon MB, most",
+                   "switches/1000 records", "client µs/record"], rows)
+
+
+def _latencies(results: Results) -> list[str]:
+    rows = []
+    for name, scenario in results.scenarios.items():
+        if not scenario["rate"]:
+            continue
+        for client in results.clients(name):
+            for peer in results.peers(name, client):
+                runs = results.of(name, client, peer)
+                rows.append([name, client, peer, *(_both(runs, lambda run, key=key: run.latency_ms[key], ".2f")
+                                                   for key in ("p50", "p99", "p999", "p9999", "max")),
+                             _both(runs, lambda run: run.cpu_us_per_record, ".1f")])
+    return _table(["scenario", "client", "broker", "p50 ms", "p99", "p99.9", "p99.99", "most", "CPU µs/record"], rows) if rows else []
+
+
+def _ratios(results: Results) -> list[str]:
+    rows = []
+    for name in results.scenarios:
+        for client in results.clients(name):
+            figures = [lambda run: run.records_per_s, lambda run: run.cpu_s, lambda run: run.read_cpu_s, lambda run: run.rss_anon_kib,
+                       lambda run: run.latency_ms.get("p99", 0), lambda run: run.latency_ms.get("p999", 0)]
+            ratios = [results.ratio(name, client, FLUXMQ, KAFKA, figure) for figure in figures]
+            if ratios[0] is not None:
+                rows.append([name, client, *("-" if ratio is None else f"{ratio:.2f}" for ratio in ratios)])
+    return _table(["FluxMQ by Kafka", "client", "rate", "CPU", "CPU read", "RssAnon", "p99", "p99.9"], rows)
+
+
+def comparison(now: Results, before: Results) -> list[str]:
+    """What changed since another measurement."""
+    rows = [[name, client, peer, f"{cpu:.2f}", f"{rate:.2f}"] for name, client, peer, cpu, rate in compare(now, before)]
+    return ["## Against the measurement before", "", *_table(["scenario", "client", "broker", "CPU by before", "rate by before"], rows)]
+
+
+def text(results: Results, command: str, plots: dict[str, str], before: Results | None = None) -> str:
+    """The report of what `command` has measured, with `plots` (their titles by file)."""
+    lines = ["# FluxMQ beside Apache Kafka", "", f"Written by `{command}`.", "",
+             "Each cell is the median of the runs, and the best of them in brackets. The brokers took turns, each under the same process of a "
+             "stock client. CPU is that of the broker's process. *null broker* keeps nothing: what it takes is what the client can send.", "",
+             *_table(["of the machine", ""], [[key, value] for key, value in results.facts.items()]),
+             "## Targets", "",
+             *_table(["path", "target", "figure", ""], [[row.path, row.target, row.figure, VERDICTS[row.good]] for row in targets.rows(results)]),
+             "## FluxMQ by Kafka", "", *_ratios(results)]
+    for name, title in plots.items():
+        lines += [f"![{title}]({name})", ""]
+    lines += ["## Figures", "", *_figures(results)]
+    if latencies := _latencies(results):
+        lines += ["## Latencies", "", "Of each record, from when it was due: a stall counts for all that it held up.", "", *latencies]
+    lines += ["## Scenarios", "", *_table(["scenario", "records", "load", "an acknowledgement means"], [
+        [name, f"{scenario['records']:,}", scenario["what"],
+         {"cache": "in the page cache", "disk": "on the disk", "nothing": "none"}[scenario["kept_for"]]]
+        for name, scenario in results.scenarios.items()])]
+    if results.refusals:
+        lines += ["## Refused", "", "Runs that were no fair figure, and were made again where that helped:", "",
+                  *(f"- {refusal}" for refusal in results.refusals), ""]
+    if before:
+        lines += comparison(results, before)
+    return "\n".join(lines).rstrip() + "\n"

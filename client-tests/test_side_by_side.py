@@ -1,0 +1,132 @@
+"""The comparison with other brokers: its clients send and read what they say, and what is no fair figure is refused."""
+
+import dataclasses
+
+import pytest
+
+from harness.broker import Broker
+from harness.paths import TARGET
+from side_by_side import drivers, report, runs
+from side_by_side.brokers import FLUXMQ, KAFKA, NULL, Brokers, Peer, parse_peer
+from side_by_side.results import Results, compare
+from side_by_side.runs import Refused, Run
+from side_by_side.scenarios import BASE, every
+
+FACTS = {"cores": "2 × something", "memory": "24 GiB", "congestion control": "cubic"}
+KAFKA_PEER = Peer(KAFKA, "localhost:1", 1)
+SENT = {"records": 100.0, "arrived": 100.0}
+READ = {"records": 100.0, "missing": 0.0, "duplicated": 0.0}
+
+
+def run(peer: str = FLUXMQ, scenario: str = "base", **changes) -> Run:
+    return dataclasses.replace(Run(scenario, "java", peer, 1000, 1_000_000, 2.0, 0.5, 1.0, 20_000, 100, 0.0), **changes)
+
+
+def results(*some: Run, **facts: str) -> Results:
+    found = Results(FACTS | facts)
+    for one in some:
+        found.add(dataclasses.replace(BASE, name=one.scenario), one)
+    return found
+
+
+@pytest.fixture(params=drivers.ALL)
+def driver(request, tmp_path):
+    driver = drivers.ALL[request.param](tmp_path)
+    yield driver
+    driver.close()
+
+
+def test_what_a_client_sends_is_counted_and_read_back(driver, tmp_path, monkeypatch):
+    monkeypatch.setattr(Brokers, "_start_kafka", lambda self, topic: KAFKA_PEER)
+    with Brokers(tmp_path, TARGET / "release" / "null_broker", []) as brokers:
+        for scenario in (BASE, *(s for s in every() if s.name in ("megabatch", "latency-1k"))):
+            scenario = dataclasses.replace(scenario, rate=min(scenario.rate, 1) * 4000)
+            for peer in (peer for peer in brokers.rivals(scenario) if peer.name in (FLUXMQ, NULL)):
+                words = {"bootstrap": peer.bootstrap, "topic": f"sent-{scenario.name}", "partitions": 8}
+                if peer.keeps:
+                    driver.do("create", words)
+                sent = driver.do("produce", words | {"threads": 3, "messages": 4001, "message.size": 200, "rate": scenario.rate,
+                                                     "discarded": str(not peer.keeps).lower()}
+                                 | {f"producer.{key}": value for key, value in scenario.producer.items()})
+                assert sent["records"] == 4001 and sent["seconds"] > 0
+                if scenario.rate and driver.name == "java":
+                    assert sent["seconds"] > 0.9 and 0 < sent["p50_ms"] <= sent["p9999_ms"] <= sent["max_ms"]
+                if peer.keeps:
+                    assert sent["arrived"] == 4001
+                    read = driver.do("read", words)
+                    assert read["records"] == 4001 and read["missing"] == read["duplicated"] == 0
+                    driver.do("delete", words)
+
+
+def test_a_client_says_what_went_wrong_and_goes_on(driver, data_dir):
+    with Broker(data_dir) as broker:
+        words = {"bootstrap": broker.bootstrap, "topic": "twice", "partitions": 1}
+        driver.do("create", words)
+        with pytest.raises(drivers.DriverFailed, match="already exists"):
+            driver.do("create", words)
+        driver.do("produce", words | {"threads": 1, "messages": 1, "message.size": 100})
+
+
+@pytest.mark.parametrize("sent, read, others, message", [
+    (SENT | {"records": 99.0}, READ, 0, "99 records were sent instead of 100"),
+    (SENT | {"arrived": 99.0}, READ, 0, "99 of 100 records arrived"),
+    (SENT, READ | {"records": 99.0, "missing": 1.0}, 0, "'missing': 1.0"),
+    (SENT, READ | {"records": 101.0, "duplicated": 1.0}, 0, "'duplicated': 1.0"),
+    (SENT, READ | {"changed": 1.0}, 0, "'changed': 1.0"),
+    (SENT, READ, 0.5, "too busy: others used 0.50 of a core"),
+])
+def test_an_unfair_run_is_refused(sent, read, others, message):
+    with pytest.raises(Refused, match=message):
+        runs.check(KAFKA_PEER, 100, sent, read, others, runs.congestion_control())
+
+
+def test_a_fair_run_is_not_and_another_congestion_control_is():
+    runs.check(KAFKA_PEER, 100, SENT, READ, 0.1, runs.congestion_control())
+    with pytest.raises(Refused, match="the congestion control was other"):
+        runs.check(KAFKA_PEER, 100, SENT, READ, 0.1, "other")
+
+
+def test_a_broker_that_died_is_named():
+    with pytest.raises(Refused, match="Kafka died"):
+        runs._sample(Peer(KAFKA, "localhost:1", 2**22 + 1))
+
+
+def test_rivals_promise_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(Brokers, "_start_kafka", lambda self, topic: Peer(KAFKA, "localhost:1", 1, topic))
+    monkeypatch.setattr(Brokers, "_start_null", lambda self, partitions: Peer(NULL, "localhost:2", 2, keeps=False))
+    with Brokers(tmp_path, tmp_path, [parse_peer("other=localhost:3,3")]) as brokers:
+        found = {scenario.name: {peer.name: peer for peer in brokers.rivals(scenario)} for scenario in every()}
+    assert found["base"][FLUXMQ].as_it_is == "log.flush.policy=never" and found["base"][KAFKA].topic == {}
+    assert found["base-synced"][FLUXMQ].as_it_is == "log.flush.policy=acks"
+    assert found["base-synced"][KAFKA].topic == {"flush.messages": "1"}
+    assert set(found["base-synced"]) == {FLUXMQ, KAFKA}, "of others nobody knows what an acknowledgement means"
+    assert found["acks-1"][FLUXMQ].as_it_is == "log.flush.policy=acks", "as it comes"
+
+
+def test_measurements_of_another_load_or_machine_are_not_compared():
+    before = results(run(cpu_s=1.0))
+    assert compare(results(run(cpu_s=1.5, seconds=1.0)), before) == [("base", "java", FLUXMQ, 1.5, 2.0)]
+    with pytest.raises(Refused, match="cores: 4 × something now, 2 × something before"):
+        compare(results(run(), cores="4 × something"), before)
+    other = results(run())
+    other.scenarios["base"]["records"] = 7
+    with pytest.raises(Refused, match="base was another load: records"):
+        compare(other, before)
+
+
+def test_figures_are_kept(tmp_path):
+    kept = results(run(latency_ms={"p99": 1.5}), run(KAFKA, cpu_s=4.0))
+    kept.ratios["fetch"] = (1.2, 1.1)
+    kept.save(tmp_path / "kept.json")
+    found = Results.load(tmp_path / "kept.json")
+    assert (found.runs, found.ratios, found.facts, found.scenarios) == (kept.runs, kept.ratios, kept.facts, kept.scenarios)
+
+
+def test_the_report_says_what_is_reached_missed_and_not_measured():
+    found = results(run(cpu_s=0.5), run(KAFKA, cpu_s=4.0), run(scenario="base-synced", cpu_s=3.0), run(KAFKA, "base-synced", cpu_s=4.0))
+    found.refusals.append("base, java: the machine was too busy")
+    text = report.text(found, "scripts/bench.sh base", {"cpu.svg": "CPU"})
+    assert "| 16 KB batches: CPU of the broker | ≤ 0.25 × Kafka | 0.12 | reached |" in text
+    assert "| 16 KB batches, synced: CPU of the broker | ≤ 0.25 × Kafka | 0.75 | MISSED |" in text
+    assert "| 1 MB batches: CPU of the broker | ≤ 0.33 × Kafka | not measured | - |" in text
+    assert "- base, java: the machine was too busy" in text and "![CPU](cpu.svg)" in text
