@@ -3,7 +3,7 @@
 #
 #   scripts/test.sh              what every change has to pass, under 45 minutes on 2 cores
 #   scripts/test.sh --all        the same with the long forms: all kill and power-cut rounds, every client version
-#   scripts/test.sh rust java    only these stages (rust build java clients fuzz)
+#   scripts/test.sh rust java    only these stages (rust build instructions java clients fuzz)
 set -uo pipefail
 ROOT="$(cd "$(dirname "$0")/.." && pwd)"
 cd "$ROOT" || exit 1
@@ -14,14 +14,14 @@ STAGES=()
 for word in "$@"; do
     case "$word" in
         --all) ALL=1 ;;
-        rust | build | java | clients | fuzz) STAGES+=("$word") ;;
+        rust | build | instructions | java | clients | fuzz) STAGES+=("$word") ;;
         *)
-            echo "usage: scripts/test.sh [--all] [rust|build|java|clients|fuzz]..." >&2
+            echo "usage: scripts/test.sh [--all] [rust|build|instructions|java|clients|fuzz]..." >&2
             exit 2
             ;;
     esac
 done
-[ ${#STAGES[@]} -gt 0 ] || STAGES=(rust build java clients fuzz)
+[ ${#STAGES[@]} -gt 0 ] || STAGES=(rust build instructions java clients fuzz)
 
 OUT="$ROOT/target/test-output"
 mkdir -p "$OUT"
@@ -54,6 +54,15 @@ build() {
     cargo build --release -p fluxmq-benches --bin null_broker || return 1
     # The broker that stops where it is told to, for crashes at each step of what it does.
     cargo build --features fail-points && mkdir -p target/fail-points && cp target/debug/fluxmq target/fail-points/
+}
+
+instructions() {
+    scripts/instructions.sh 2>&1 | tee "$OUT/instructions.txt"
+    local status=${PIPESTATUS[0]} counted regressed
+    counted=$(sum '[0-9]+ benchmarks finished' "$OUT/instructions.txt")
+    regressed=$(sum '[0-9]+ regressed;' "$OUT/instructions.txt")
+    count Instruction $((counted - regressed)) "$regressed" 0
+    return "$status"
 }
 
 # Runs the Java tests with one version of kafka-clients against a broker of their own.

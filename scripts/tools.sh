@@ -5,6 +5,8 @@ TOOLS_DIR="$ROOT/target/tools"
 export PATH="$TOOLS_DIR/bin:$PATH"
 CARGO_DENY_VERSION=0.20.2
 CARGO_FUZZ_VERSION=0.13.2
+# As the crate gungraun in Cargo.lock.
+GUNGRAUN_VERSION=0.20.0
 
 # need COMMAND PACKAGE...: installs the Debian packages if the command is missing.
 need() {
@@ -35,6 +37,10 @@ need_cargo() {
 
 need_cargo_deny() { need_cargo cargo-deny "$CARGO_DENY_VERSION"; }
 need_cargo_fuzz() { need_cargo cargo-fuzz "$CARGO_FUZZ_VERSION"; }
+need_gungraun() {
+    need valgrind valgrind
+    need_cargo gungraun-runner "$GUNGRAUN_VERSION"
+}
 
 # The Python of the client tests, with what client-tests/requirements.txt names.
 need_python() {
