@@ -1,7 +1,7 @@
 """The report, as Markdown."""
 
+import statistics
 from collections.abc import Callable
-from pathlib import Path
 
 from . import targets
 from .brokers import FLUXMQ, KAFKA
@@ -13,8 +13,8 @@ VERDICTS = {True: "reached", False: "MISSED", None: "-"}
 
 def _both(runs: list[Run], figure: Callable[[Run], float], form: str, least: bool = True) -> str:
     """The median, and the best of the runs."""
-    values = sorted(map(figure, runs))
-    return f"{values[len(values) // 2]:{form}} ({(values[0] if least else values[-1]):{form}})"
+    values = [figure(run) for run in runs]
+    return f"{statistics.median(values):{form}} ({(min(values) if least else max(values)):{form}})"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:

@@ -5,7 +5,7 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from .brokers import Brokers, Peer, settle_disk
+from .brokers import Brokers, Peer, settle
 from .drivers import Driver
 from .process import Others, Sample
 from .scenarios import Scenario
@@ -90,8 +90,9 @@ def one(scenario: Scenario, driver: Driver, peer: Peer, brokers: Brokers, record
     records = records or scenario.records
     topic = f"bench-{scenario.name}-{uuid.uuid4().hex[:8]}"
     address = {"bootstrap": peer.bootstrap, "topic": topic, "partitions": scenario.partitions}
-    settle_disk()
     await_quiet(brokers, driver)
+    # Also room for the records on their way through sockets and clients.
+    settle(records * scenario.value_bytes + (512 << 20))
     before_control = congestion_control()
     if peer.keeps:
         driver.do("create", address | {f"topic.{key}": value for key, value in (scenario.topic | peer.topic).items()})
