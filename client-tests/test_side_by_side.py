@@ -91,6 +91,13 @@ def test_a_broker_that_died_is_named():
         runs._sample(Peer(KAFKA, "localhost:1", 2**22 + 1))
 
 
+def test_a_run_whose_client_fails_is_tried_again_and_left_out(monkeypatch):
+    def fails(*_words):
+        raise drivers.DriverFailed("java: produce: failed")
+    monkeypatch.setattr(runs, "one", fails)
+    assert runs.attempt(BASE, None, KAFKA_PEER, None) == (None, ["java: produce: failed"] * runs.ATTEMPTS)
+
+
 def test_rivals_promise_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(Brokers, "_start_kafka", lambda self, topic: Peer(KAFKA, "localhost:1", 1, topic))
     monkeypatch.setattr(Brokers, "_start_null", lambda self, partitions: Peer(NULL, "localhost:2", 2, keeps=False))

@@ -4,8 +4,8 @@
 #   bench.sh [scenario ...] [--list] [--rounds N] [--client java|librdkafka] [--peer NAME=HOST:PORT,PID] [--no-bare]
 #            [--out DIR] [--save-baseline FILE] [--compare FILE]
 #
-# Writes target/bench/report.md. All of it takes about an hour; `bench.sh base` a few minutes. The machine has to be at rest:
-# a run that it isn't for is refused. CONGESTION=cubic is set while it runs, where it may be set.
+# Writes target/bench/report.md. How long all of it takes the progress says; `bench.sh base` a few minutes. The machine has to be
+# at rest: a run that it isn't for is refused. CONGESTION=cubic is set while it runs, where it may be set.
 set -euo pipefail
 ROOT="$(cd "$(dirname "$0")/.." && pwd)"
 cd "$ROOT"

@@ -1,6 +1,7 @@
 """Measures FluxMQ beside Apache Kafka under the same stock clients, and writes a report.
 
-Scenarios are named by their names or by how they begin: `bench.sh base latency`. Without one all are measured, some within the hour.
+Scenarios are named by their names or by how they begin: `bench.sh base latency`. Without one all are measured; the progress says how
+long that will take.
 """
 
 import argparse
@@ -118,7 +119,7 @@ def main() -> int:
         path.write_text(report.text(results, " ".join(["scripts/bench.sh", *sys.argv[1:]]), plots.draw(results, options.out), before))
         print(f"\n{path}")
         return 0
-    except (Refused, ValueError) as error:
+    except (Refused, drivers.DriverFailed, ValueError) as error:
         print(f"bench.sh: {error}", file=sys.stderr)
         return 2
     finally:

@@ -14,6 +14,13 @@ import matplotlib.pyplot as plt  # noqa: E402
 COLOURS = {FLUXMQ: "#c2410c", KAFKA: "#374151"}
 
 
+def _save(figure: plt.Figure, axes: plt.Axes, path: Path) -> None:
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
 def _cpu(results: Results, path: Path) -> bool:
     names = [name for name in results.scenarios if results.ratio(name, "java", FLUXMQ, KAFKA, lambda run: run.cpu_s) is not None]
     if not names:
@@ -26,10 +33,7 @@ def _cpu(results: Results, path: Path) -> bool:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlabel("CPU of the broker, µs per record (logarithmic)")
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    _save(figure, axes, path)
     return True
 
 
@@ -47,10 +51,7 @@ def _latency(results: Results, path: Path) -> bool:
     axes.set_yscale("log")
     axes.set_xlabel("records per second")
     axes.set_ylabel("ms until acknowledged")
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    _save(figure, axes, path)
     return True
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .brokers import Brokers, Peer, settle
-from .drivers import Driver
+from .drivers import Driver, DriverFailed
 from .process import Others, Sample
 from .scenarios import Scenario
 
@@ -81,7 +81,7 @@ def await_quiet(brokers: Brokers, driver: Driver) -> None:
 def _sample(peer: Peer) -> Sample:
     try:
         return Sample.of(peer.pid)
-    except (FileNotFoundError, ProcessLookupError, OSError) as error:
+    except OSError as error:
         raise Refused(f"{peer.name} died") from error
 
 
@@ -141,6 +141,6 @@ def attempt(scenario: Scenario, driver: Driver, peer: Peer, brokers: Brokers) ->
     for _ in range(ATTEMPTS):
         try:
             return one(scenario, driver, peer, brokers), refusals
-        except Refused as refused:
+        except (Refused, DriverFailed) as refused:
             refusals.append(str(refused))
     return None, refusals
