@@ -5,7 +5,6 @@
 use rustix::fs::{FallocateFlags, fallocate, fdatasync, fsync};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// File operations of a log and of a log directory.
@@ -131,41 +130,28 @@ fn mapping_trusted(dir: &Path) -> bool {
     rustix::fs::statfs(dir).is_ok_and(|stat| MAPPING_FILE_SYSTEMS.contains(&(stat.f_type as u64)))
 }
 
+/// What one write takes of the parts; more go with the next.
+const MAX_SLICES: usize = 8;
+
 fn write_all_vectored_at(file: &File, parts: &[&[u8]], mut position: u64) -> io::Result<()> {
-    let mut first = 0;
-    let mut skip = 0;
-    while first < parts.len() {
-        if parts[first].len() == skip {
-            first += 1;
-            skip = 0;
-            continue;
+    for parts in parts.chunks(MAX_SLICES) {
+        let mut slices = [io::IoSlice::new(&[]); MAX_SLICES];
+        for (slice, part) in slices.iter_mut().zip(parts) {
+            *slice = io::IoSlice::new(part);
         }
-        let written = if first + 1 == parts.len() {
-            file.write_at(&parts[first][skip..], position)
-        } else {
-            let mut slices = Vec::with_capacity(parts.len() - first);
-            slices.push(io::IoSlice::new(&parts[first][skip..]));
-            slices.extend(parts[first + 1..].iter().map(|part| io::IoSlice::new(part)));
-            rustix::io::pwritev(file, &slices, position).map_err(io::Error::from)
-        };
-        match written {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(mut n) => {
-                position += n as u64;
-                while n > 0 {
-                    let here = parts[first].len() - skip;
-                    if n < here {
-                        skip += n;
-                        n = 0;
-                    } else {
-                        n -= here;
-                        first += 1;
-                        skip = 0;
-                    }
+        let mut left = &mut slices[..];
+        // Without the empty ones in front.
+        io::IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match rustix::io::pwritev(file, left, position) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    position += written as u64;
+                    io::IoSlice::advance_slices(&mut left, written);
                 }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
         }
     }
     Ok(())

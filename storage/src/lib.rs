@@ -11,7 +11,7 @@ pub mod leader_epochs;
 pub mod log;
 pub mod log_dir;
 pub mod meta_properties;
-mod mmap;
+pub mod mmap;
 pub mod offset_index;
 pub mod producer_state;
 mod recovery;

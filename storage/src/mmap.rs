@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 /// The right to store into a map. There is one for each map, and storing needs it mutably, so stores don't race.
 #[derive(Debug)]
-pub(crate) struct SegmentMap {
+pub struct SegmentMap {
     map: Arc<MmapRaw>,
 }
 
 /// The right to make pages of a map writable ahead of the stores; may be used from another thread.
 #[derive(Debug, Clone)]
-pub(crate) struct Populate {
+pub struct Populate {
     map: Arc<MmapRaw>,
 }
 
@@ -25,7 +25,7 @@ impl SegmentMap {
     /// Maps the first `len` bytes of the file, which need not exist yet.
     ///
     /// Huge pages are refused for it: with them each fdatasync was seen to take ten times as long.
-    pub(crate) fn new(file: &File, len: usize) -> io::Result<SegmentMap> {
+    pub fn new(file: &File, len: usize) -> io::Result<SegmentMap> {
         let map = MmapOptions::new().len(len).map_raw(file)?;
         // Kernels without transparent huge pages refuse the advice, and have nothing to turn off.
         let _ = map.advise(Advice::NoHugePage);
@@ -33,12 +33,12 @@ impl SegmentMap {
     }
 
     /// Bytes that are mapped.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len_bytes(&self) -> usize {
         self.map.len()
     }
 
     /// A handle with which another thread makes pages writable.
-    pub(crate) fn populate_handle(&self) -> Populate {
+    pub fn populate_handle(&self) -> Populate {
         Populate { map: Arc::clone(&self.map) }
     }
 
@@ -47,7 +47,7 @@ impl SegmentMap {
     ///
     /// # Panics
     /// When the parts reach beyond the map.
-    pub(crate) fn store(&mut self, position: usize, parts: &[&[u8]]) {
+    pub fn store(&mut self, position: usize, parts: &[&[u8]]) {
         let total: usize = parts.iter().map(|part| part.len()).sum();
         let end = position.checked_add(total).expect("a segment is smaller than the address space");
         assert!(end <= self.map.len(), "a store of {total} bytes at {position} reaches beyond the map");
@@ -72,7 +72,7 @@ impl Populate {
     /// # Errors
     /// EINVAL where the kernel doesn't know the advice; EFAULT where a store would have raised SIGBUS, because
     /// the file is shorter or the device failed.
-    pub(crate) fn populate(&self, from: usize, to: usize) -> io::Result<()> {
+    pub fn populate(&self, from: usize, to: usize) -> io::Result<()> {
         self.map.advise_range(Advice::PopulateWrite, from, to.saturating_sub(from))
     }
 }

@@ -1,5 +1,6 @@
 //! Appending a batch: sequence check, roll, one copy, index, publish. All under the append mutex.
 
+use super::prepare::MIN_AHEAD_BYTES;
 use super::{Active, Inner, Log, LogOffsetMetadata, Offline, Writer};
 use crate::batch::{BatchHeader, CheckedBatch, ControlMarker, HeaderPatch, NO_TIMESTAMP, TimestampType};
 use crate::producer_state::{AppendOrigin, DuplicateBatch, SequenceCheck, SequenceError, TransactionContext};
@@ -10,6 +11,15 @@ use std::sync::atomic::Ordering;
 /// Pages are made writable ahead for batches below this size. From it on a write costs less CPU than preparing the
 /// pages and storing into them: docs/decisions/005.
 const MAPPED_MAX_BATCH_BYTES: usize = 8 << 10;
+
+/// Behind a write, zeros are written to the next multiple of this, in a log that fills quickly: the page cache takes one
+/// large folio for what would be many small ones. docs/decisions/016.
+pub(super) const FILL_UNIT_BYTES: u64 = 64 << 10;
+/// In a log that is synced all the time; the syncs after that find blocks that were written before, which is worth more
+/// than the shorter append.
+const SYNCED_FILL_UNIT_BYTES: u64 = 256 << 10;
+const ZEROS: &[u8] = &[0; 64 << 10];
+const MAX_FILL_PARTS: usize = SYNCED_FILL_UNIT_BYTES as usize / ZEROS.len();
 
 /// How an append reaches the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +174,24 @@ impl Log {
     }
 }
 
+impl Active {
+    /// Up to where zeros belong behind a write that ends at `end`: no further than blocks are reserved, and less in a log
+    /// that takes longer to use them up.
+    fn fill_to(&self, end: u64, mode: WriteMode) -> u64 {
+        let has_pages = end <= self.filled_end.max(self.map.as_ref().map_or(0, |map| map.prepared_end));
+        if has_pages || self.ahead_bytes <= MIN_AHEAD_BYTES {
+            return end;
+        }
+        // The distance ahead is doubled and halved, and so it is a power of two.
+        let unit = match mode {
+            WriteMode::Mapped => FILL_UNIT_BYTES,
+            WriteMode::Plain => SYNCED_FILL_UNIT_BYTES,
+        };
+        let unit = unit.min(self.ahead_bytes / 2);
+        end.next_multiple_of(unit).min(self.allocated_end).max(end)
+    }
+}
+
 impl Inner {
     /// The answer for a batch that is in the log already: its offsets of the first time.
     fn duplicate(&self, first: DuplicateBatch) -> Appended {
@@ -223,11 +251,21 @@ impl Inner {
         if self.env.preparer.is_none() {
             self.allocate_ahead(active, end);
         }
+        let fill_to = active.fill_to(end, mode);
+        let mut filled = [&[][..]; 2 + MAX_FILL_PARTS];
+        filled[..2].copy_from_slice(&parts);
+        let fill = (end..fill_to)
+            .step_by(ZEROS.len())
+            .map(|from| &ZEROS[..ZEROS.len().min((fill_to - from) as usize)]);
+        filled[2..].iter_mut().zip(fill).for_each(|(part, zeros)| *part = zeros);
         active
             .segment
             .file(self.fs())
-            .and_then(|file| self.fs().write_all_at(file.file(), &parts, position))
+            .and_then(|file| self.fs().write_all_at(file.file(), &filled, position))
             .map_err(|error| self.write_failed("appending to a segment", error))?;
+        if fill_to > end {
+            active.filled_end = fill_to;
+        }
         active.allocated_end = active.allocated_end.max(end);
         Ok(())
     }

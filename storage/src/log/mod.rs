@@ -223,6 +223,8 @@ struct Active {
     first_timestamp_ms: Option<i64>,
     /// End of the stretch that fallocate has reserved.
     allocated_end: u64,
+    /// Up to here the page cache has been filled with zeros ahead of the appends.
+    filled_end: u64,
     /// How far ahead of the appends the preparer works: grows with the rate.
     ahead_bytes: u64,
     /// When preparation was last asked for.

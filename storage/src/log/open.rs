@@ -263,6 +263,7 @@ impl Active {
             bytes_since_index_entry: 0,
             first_timestamp_ms: segment.first_batch_timestamp(fs)?,
             allocated_end: u64::from(position),
+            filled_end: 0,
             ahead_bytes: MIN_AHEAD_BYTES,
             prepared_ms: i64::MIN,
             map: None,

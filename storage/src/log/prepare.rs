@@ -90,7 +90,7 @@ impl Targets {
         if active.allocated_end < (position + ahead).min(capacity) {
             targets.allocate_to = (position + 2 * ahead).next_multiple_of(EXTENT_UNIT_BYTES).min(capacity);
         }
-        let mappable = active.map.as_ref().map_or(capacity, |map| map.map.len() as u64);
+        let mappable = active.map.as_ref().map_or(capacity, |map| map.map.len_bytes() as u64);
         if active.wants_map && can_map && prepared_end < (position + ahead / 2).min(mappable) {
             targets.prepare_to =
                 (position + ahead).next_multiple_of(PAGE_BYTES).min(mappable).min(targets.allocate_to);
@@ -341,6 +341,7 @@ impl Inner {
             bytes_since_index_entry: 0,
             first_timestamp_ms: None,
             allocated_end: next.allocated_end,
+            filled_end: 0,
             ahead_bytes: writer.active.as_ref().map_or(MIN_AHEAD_BYTES, |active| active.ahead_bytes),
             prepared_ms: writer.active.as_ref().map_or(i64::MIN, |active| active.prepared_ms),
             map: next.map,

@@ -99,6 +99,40 @@ fn large_batches_are_written_and_ask_for_no_pages_nor_do_markers() {
 }
 
 #[test]
+fn zeros_go_ahead_of_writes_that_come_fast() {
+    let dir = tempfile::tempdir().unwrap();
+    let (env, preparer) = mapped_env();
+    let (log, _) = Log::open(dir.path(), LogConfig::default(), env, hint(true, 0)).unwrap();
+    let ends = || {
+        let writer = log.inner.writer.lock();
+        let active = writer.active.as_ref().unwrap();
+        (active.filled_end, u64::from(active.position), active.allocated_end)
+    };
+    let append = |mode, now_ms| {
+        log.append(&batch(1, 20_000), AppendContext { now_ms, ..context(mode) }).unwrap();
+        preparer.run();
+    };
+    append(WriteMode::Mapped, NOW_MS);
+    assert_eq!(ends().0, 0, "nothing is known of its rate yet");
+    for _ in 0..200 {
+        append(WriteMode::Plain, NOW_MS);
+        let (filled, _, allocated) = ends();
+        assert!(filled <= allocated, "no block is taken that was not reserved: {filled} {allocated}");
+    }
+    let (filled, position, _) = ends();
+    assert!(filled > position && filled.is_multiple_of(append::FILL_UNIT_BYTES), "{filled} {position}");
+    let file = std::fs::read(crate::fs::segment_path(dir.path(), 0, crate::fs::LOG_SUFFIX)).unwrap();
+    assert!(file[position as usize..].iter().all(|byte| *byte == 0));
+    (0..1000).for_each(|i| append(WriteMode::Mapped, NOW_MS + i * 5000));
+    assert!(ends().0 < ends().1, "a slow log would keep them in memory for long");
+    let offsets = read_all(&log);
+    assert_eq!(offsets.len(), 1201);
+    drop(log);
+    let (log, _) = Log::open(dir.path(), LogConfig::default(), plain_env(), hint(false, 0)).unwrap();
+    assert_eq!(read_all(&log), offsets);
+}
+
+#[test]
 fn the_next_segment_is_there_before_the_roll() {
     let dir = tempfile::tempdir().unwrap();
     let config = LogConfig { segment_bytes: 1 << 20, ..LogConfig::default() };
