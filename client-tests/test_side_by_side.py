@@ -6,7 +6,7 @@ import pytest
 
 from harness.broker import Broker
 from harness.paths import TARGET
-from side_by_side import drivers, report, runs
+from side_by_side import bare, drivers, idle, report, runs, targets
 from side_by_side.brokers import FLUXMQ, KAFKA, NULL, Brokers, Peer, parse_peer
 from side_by_side.results import Results, compare
 from side_by_side.runs import Refused, Run
@@ -137,3 +137,51 @@ def test_the_report_says_what_is_reached_missed_and_not_measured():
     assert "| 16 KB batches, synced: CPU of the broker | ≤ 0.25 × Kafka | 0.75 | MISSED |" in text
     assert "| 1 MB batches: CPU of the broker | ≤ 0.33 × Kafka | not measured | - |" in text
     assert "- base, java: the machine was too busy" in text and "![CPU](cpu.svg)" in text
+
+
+def test_a_producer_of_transactions_is_read_back_without_their_markers(tmp_path, monkeypatch):
+    monkeypatch.setattr(Brokers, "_start_kafka", lambda self, topic: KAFKA_PEER)
+    driver = drivers.java(tmp_path)
+    scenario = next(scenario for scenario in every() if scenario.transaction)
+    with Brokers(tmp_path, TARGET / "release" / "null_broker", []) as brokers:
+        peers = brokers.rivals(scenario)
+        assert [peer.name for peer in peers] == [FLUXMQ, KAFKA], "what keeps nothing ends no transaction"
+        words = {"bootstrap": peers[0].bootstrap, "topic": "in-transactions", "partitions": 8}
+        driver.do("create", words)
+        sent = driver.do("produce", words | {"threads": 3, "messages": 1000, "message.size": 200, "transaction.records": 100})
+        assert sent["arrived"] > 1000
+        runs.check(peers[0], 1000, sent, driver.do("read", words), 0.0, runs.congestion_control(), with_markers=True)
+        with pytest.raises(Refused, match="records arrived"):
+            runs.check(peers[0], 1000, sent, {}, 0.0, runs.congestion_control())
+    driver.close()
+
+
+def test_idle_connections_are_counted_by_what_the_broker_grew(tmp_path):
+    with Broker(tmp_path / "broker").start() as broker:
+        found = idle.one(Peer(FLUXMQ, broker.bootstrap, broker.pid), 300)
+    assert found.connections == 300 and 0 < found.kib_each < 30 and found.rss_anon_kib > 300 * found.kib_each
+    rows = {row.path: row for row in targets.rows(results(run()))}
+    assert rows["idle connections"].good is None
+    measured = results(run())
+    measured.idle = [dataclasses.replace(found, connections=10_000, kib_each=4.1, rss_anon_kib=50 * 1024)]
+    rows = {row.path: row for row in targets.rows(measured)}
+    assert not rows["idle connection"].good and rows["10,000 idle connections, RssAnon in all"].good
+
+
+def test_growth_is_the_last_of_a_line_by_its_first():
+    text = report.text(results(run(scenario="partitions-1"), run(scenario="partitions-1000", cpu_s=1.0)), "bench.sh", {})
+    assert "| partitions | FluxMQ | partitions-1 500.00, partitions-1000 1000.00 | 2.00 |" in text
+
+
+def test_what_the_bare_loops_print_is_read():
+    ratios = bare.broker_ratios([
+        "produce1  broker / bare loop: median 1.40, least 1.30", "produce1  broker / bare map: median 1.02, least 1.01",
+        "roundtrip broker    us/request 9.00 (least 8.00)  p50 41.0 (least 40.0) us  p99 90.5 (least 80.0) us",
+        "roundtrip bare loop us/request 4.00 (least 3.00)  p50 31.0 (least 30.0) us  p99 60.0 (least 50.0) us",
+        "roundtrip broker / bare loop: median 1.32, least 1.33", "small     broker    us/request 16.40 (least 15.86)"])
+    assert ratios == {"produce1": (1.4, 1.3), "produce1, bare map": (1.02, 1.01), "roundtrip": (1.32, 1.33),
+                      "roundtrip p99 of broker": (90.5, 80.0), "roundtrip p99 of bare loop": (60.0, 50.0)}
+    assert bare.append_tail_ratios(["   15196 log / best bare writer, p99.9: median 8.72, least 8.67"]) == {
+        "append tail, 15196, best bare writer": (8.72, 8.67)}
+    assert bare.group_commit_ratios(["bare loop   commits/s 1.39  cpu 0.52", "overwriting commits/s 1.07  cpu 0.62"]) == {
+        "group commit": (1.39, 1.39), "group commit, overwriting": (1.07, 1.07)}

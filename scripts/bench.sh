@@ -5,7 +5,8 @@
 #            [--out DIR] [--save-baseline FILE] [--compare FILE]
 #
 # Writes target/bench/report.md. How long all of it takes the progress says; `bench.sh base` a few minutes. The machine has to be
-# at rest: a run that it isn't for is refused. CONGESTION=cubic is set while it runs, where it may be set.
+# at rest: a run that it isn't for is refused. CONGESTION=cubic is set while it runs, where it may be set; KEEP_MEMORY=1 as
+# scripts/memory.sh says.
 set -euo pipefail
 ROOT="$(cd "$(dirname "$0")/.." && pwd)"
 cd "$ROOT"
@@ -17,7 +18,9 @@ cargo build --release
 cargo build --release -p fluxmq-benches --bin null_broker
 binary=${BROKER_BINARY:-target/release/fluxmq}
 . scripts/congestion.sh
-trap restore_congestion EXIT
+. scripts/memory.sh
+trap 'restore_congestion; restore_memory' EXIT
 trap 'exit 130' INT TERM
 set_congestion
+keep_memory
 PYTHONPATH="$ROOT/client-tests:$ROOT/benches" target/bench-venv/bin/python -m side_by_side "$@"

@@ -5,6 +5,7 @@ TOOLS_DIR="$ROOT/target/tools"
 export PATH="$TOOLS_DIR/bin:$PATH"
 CARGO_DENY_VERSION=0.20.2
 CARGO_FUZZ_VERSION=0.13.2
+INFERNO_VERSION=0.12.8
 # As the crate gungraun in Cargo.lock.
 GUNGRAUN_VERSION=0.20.0
 
@@ -40,6 +41,25 @@ need_cargo_fuzz() { need_cargo cargo-fuzz "$CARGO_FUZZ_VERSION"; }
 need_gungraun() {
     need valgrind valgrind
     need_cargo gungraun-runner "$GUNGRAUN_VERSION"
+}
+need_perf() { need perf linux-perf; }
+# Flame graphs. Its default features are of no use to its two programs here.
+need_inferno() {
+    command -v inferno-collapse-perf >/dev/null && command -v inferno-flamegraph >/dev/null && return
+    echo "installing inferno $INFERNO_VERSION"
+    cargo install --quiet --locked --no-default-features --features cli --root "$TOOLS_DIR" "inferno@$INFERNO_VERSION"
+}
+
+# The benchmark whose loads are profiled, with the broker it starts: BROKER_BENCH, built where nobody has built it yet.
+need_broker_bench() {
+    [ -x "${BROKER_BINARY:-$ROOT/target/release/fluxmq}" ] || cargo build --release
+    BROKER_BENCH=$(newest_broker_bench)
+    [ -n "$BROKER_BENCH" ] && return
+    cargo bench -p fluxmq-benches --bench broker --no-run
+    BROKER_BENCH=$(newest_broker_bench)
+}
+newest_broker_bench() {
+    find "$ROOT/target/release/deps" -maxdepth 1 -name 'broker-*' -type f -executable -printf '%T@ %p\n' | sort -rn | sed -n '1s/^[^ ]* //p'
 }
 
 # The Python of the client tests, with what client-tests/requirements.txt names.

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.kafka import SCRIPT
 from harness.paths import ROOT, TARGET, fluxmq_binary
 
-from . import bare, drivers, plots, process, report
+from . import bare, drivers, idle, plots, process, report
 from .brokers import Brokers, parse_peer
 from .results import Results
 from .runs import Refused, attempt, one
@@ -44,11 +44,13 @@ def chosen(names: list[str]) -> list[Scenario]:
     """Those that are meant; a `ValueError` for a name that means none."""
     found = []
     for name in names:
+        if name == idle.NAME:
+            continue
         meant = [scenario for scenario in every() if scenario.name == name] or [s for s in every() if s.name.startswith(name)]
         if not meant:
             raise ValueError(f"no scenario {name}; there are {', '.join(scenario.name for scenario in every())}")
         found += [scenario for scenario in meant if scenario not in found]
-    return found or every()
+    return found if names else every()
 
 
 def facts() -> dict[str, str]:
@@ -64,8 +66,15 @@ def measure(options: argparse.Namespace, scenarios: list[Scenario], directory: P
     clients = [client for client in drivers.ALL if options.client in (None, client)]
     plan = [(client, scenario) for client in clients for scenario in scenarios
             if client == "java" or (not scenario.rate and (options.client == client or scenario.name in LIBRDKAFKA))]
-    progress = Progress(len(plan) * options.rounds)
+    rounds = {scenario.name: min(options.rounds, scenario.most_rounds) for _, scenario in plan}
+    progress = Progress(sum(rounds[scenario.name] for _, scenario in plan))
     extra = [parse_peer(text) for text in options.peer]
+    if not options.scenarios or idle.NAME in options.scenarios:
+        # Brokers that have done nothing yet: what they grew to under load would hide what a connection takes.
+        (directory / idle.NAME).mkdir()
+        with Brokers(directory / idle.NAME, TARGET / "release" / "null_broker", []) as brokers:
+            results.idle = idle.measure(brokers)
+        results.save(options.out / "results.json")
     with Brokers(directory, TARGET / "release" / "null_broker", extra) as brokers:
         for client in clients:
             driver = drivers.ALL[client](directory)
@@ -74,7 +83,7 @@ def measure(options: argparse.Namespace, scenarios: list[Scenario], directory: P
                     one(BASE, driver, peer, brokers, min(BASE.records, WARM_UP_RECORDS))
                 for scenario in (scenario for of, scenario in plan if of == client):
                     peers = brokers.rivals(scenario)
-                    for number in range(options.rounds):
+                    for number in range(rounds[scenario.name]):
                         turn = number % len(peers)
                         for peer in peers[turn:] + peers[:turn]:
                             run, refusals = attempt(scenario, driver, peer, brokers)
@@ -87,7 +96,7 @@ def measure(options: argparse.Namespace, scenarios: list[Scenario], directory: P
                 driver.close()
     if not options.no_bare:
         print("the bare loops, a few minutes", file=sys.stderr, flush=True)
-        results.ratios |= bare.broker(options.rounds) | bare.group_commit(options.rounds)
+        results.ratios |= bare.measure(options.rounds)
     results.save(options.out / "results.json")
     return results
 
@@ -107,6 +116,7 @@ def main() -> int:
     if options.list:
         for scenario in every():
             print(f"{scenario.name:24} {scenario.what}")
+        print(f"{idle.NAME:24} connections that do nothing, {' and '.join(f'{count:,}' for count in idle.COUNTS)}")
         return 0
     directory = Path(tempfile.mkdtemp(prefix="bench-", dir=TARGET))
     try:

@@ -60,7 +60,9 @@ class Brokers:
             self._start_kafka({"flush.messages": "1"} if synced else {}),
         ]
         if not synced:
-            peers += [self._start_null(scenario.partitions), *self._extra]
+            peers += self._extra
+        if not synced and not scenario.transaction:
+            peers.append(self._start_null(scenario.partitions))
         return peers
 
     def _start_fluxmq(self, policy: str) -> Broker:

@@ -59,6 +59,12 @@ class Others:
         return max(0.0, self._reading() - self._before) / max(1e-9, time.monotonic() - self._started)
 
 
+def memory_is_lent() -> bool:
+    """Whether a guest gives free memory back to its host, which makes the next touch of it dear: scripts/memory.sh."""
+    balloons = Path("/sys/bus/virtio/drivers/virtio_balloon").glob("virtio*/features")
+    return any(features.read_text()[5:6] == "1" for features in balloons)
+
+
 def facts() -> dict[str, str]:
     """What a reader needs to know of the machine."""
     cpus = Path("/proc/cpuinfo").read_text().split("model name\t: ")
@@ -66,6 +72,7 @@ def facts() -> dict[str, str]:
     return {
         "cores": f"{os.cpu_count()} × {cpus[1].splitlines()[0] if len(cpus) > 1 else os.uname().machine}",
         "memory": f"{memory_kib / 1048576:.0f} GiB",
+        "free memory": "goes back to the host" if memory_is_lent() else "is kept",
         "kernel": os.uname().release,
         "congestion control": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
         "writeback": f"dirty_background_ratio {Path('/proc/sys/vm/dirty_background_ratio').read_text().strip()}",

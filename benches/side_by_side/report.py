@@ -8,6 +8,12 @@ from .brokers import FLUXMQ, KAFKA
 from .results import Results, compare
 from .runs import Run
 
+# Scenarios that differ in one factor, in its order.
+GROWTH = {
+    "partitions": ("partitions-1", "base", "partitions-100", "partitions-1000", "partitions-10000"),
+    "connections": ("connections-1", "base", "connections-64", "connections-512"),
+    "bytes of a value": ("values-100b", "base", "values-10kb", "values-100kb", "values-1mb"),
+}
 VERDICTS = {True: "reached", False: "MISSED", None: "-"}
 
 
@@ -53,6 +59,27 @@ def _latencies(results: Results) -> list[str]:
     return _table(["scenario", "client", "broker", "p50 ms", "p99", "p99.9", "p99.99", "most", "CPU µs/record"], rows) if rows else []
 
 
+def _idle(results: Results) -> list[str]:
+    return _table(["broker", "idle connections", "KB each", "RssAnon MB in all", "CPU, % of a core"],
+                  [[idle.peer, f"{idle.connections:,}", f"{idle.kib_each:.1f}", f"{idle.rss_anon_kib / 1024:.0f}", f"{idle.cpu_percent:.2f}"]
+                   for idle in results.idle])
+
+
+def _growth(results: Results) -> list[str]:
+    """CPU of a record along one factor; what the last is of the first."""
+    rows = []
+    for what, names in GROWTH.items():
+        names = [name for name in names if name in results.scenarios]
+        if len(names) < 2:
+            continue
+        for peer in (FLUXMQ, KAFKA):
+            figures = [results.median(name, "java", peer, lambda run: run.cpu_us_per_record) for name in names]
+            if None not in figures:
+                rows.append([what, peer, ", ".join(f"{name} {figure:.2f}" for name, figure in zip(names, figures)),
+                             f"{figures[-1] / figures[0]:.2f}"])
+    return _table(["growth of", "broker", "CPU µs/record", "last by first"], rows) if rows else []
+
+
 def _ratios(results: Results) -> list[str]:
     rows = []
     for name in results.scenarios:
@@ -85,6 +112,10 @@ def text(results: Results, command: str, plots: dict[str, str], before: Results 
     lines += ["## Figures", "", *_figures(results)]
     if latencies := _latencies(results):
         lines += ["## Latencies", "", "Of each record, from when it was due: a stall counts for all that it held up.", "", *latencies]
+    if growth := _growth(results):
+        lines += ["## Growth", "", *growth]
+    if results.idle:
+        lines += ["## Idle connections", "", *_idle(results)]
     lines += ["## Scenarios", "", *_table(["scenario", "records", "load", "an acknowledgement means"], [
         [name, f"{scenario['records']:,}", scenario["what"],
          {"cache": "in the page cache", "disk": "on the disk", "nothing": "none"}[scenario["kept_for"]]]

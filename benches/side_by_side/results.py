@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from .idle import Idle
 from .runs import Refused, Run
 from .scenarios import Scenario
 
@@ -21,6 +22,7 @@ class Results:
         self.scenarios: dict[str, dict] = {}
         self.runs: list[Run] = []
         self.refusals: list[str] = []
+        self.idle: list[Idle] = []
         self.ratios: dict[str, tuple[float, float]] = {}
 
     def add(self, scenario: Scenario, run: Run) -> None:
@@ -48,6 +50,7 @@ class Results:
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"facts": self.facts, "scenarios": self.scenarios, "ratios": self.ratios,
+                                    "idle": [idle.to_json() for idle in self.idle],
                                     "refusals": self.refusals, "runs": [run.to_json() for run in self.runs]}, indent=1) + "\n")
 
     @staticmethod
@@ -56,6 +59,7 @@ class Results:
         results = Results(found["facts"])
         results.scenarios, results.refusals = found["scenarios"], found["refusals"]
         results.ratios = {key: tuple(value) for key, value in found["ratios"].items()}
+        results.idle = [Idle(**idle) for idle in found.get("idle", [])]
         results.runs = [Run(**run) for run in found["runs"]]
         return results
 

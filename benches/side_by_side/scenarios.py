@@ -32,6 +32,10 @@ class Scenario:
     topic: dict[str, str] = field(default_factory=dict)
     read: bool = True
     kept_for: str = "cache"
+    # Not more than so many runs against each broker; of what is no target by itself fewer are enough.
+    most_rounds: int = 2
+    # Records of a transaction; 0 for none.
+    transaction: int = 0
 
     @property
     def acks(self) -> str:
@@ -43,13 +47,13 @@ class Scenario:
 
 
 # The Java client's own settings: acks=all with idempotence, batches of 16 KB, linger of 5 ms.
-BASE = Scenario("base", "1 KB values, acks=all, batches of 16 KB, 8 connections, 8 partitions", records=1_000_000)
+BASE = Scenario("base", "1 KB values, acks=all, batches of 16 KB, 8 connections, 8 partitions", records=1_000_000, most_rounds=9)
 
 
 def around(name: str, what: str, records: int = BASE.records, **changes: object) -> Scenario:
     """The base point but for `changes`; of `producer`, what differs."""
     changes["producer"] = BASE.producer | changes.get("producer", {})
-    return replace(BASE, name=name, what=what, records=records, **changes)
+    return replace(BASE, **({"name": name, "what": what, "records": records, "most_rounds": 2} | changes))
 
 
 def _large_values(name: str, what: str, records: int, value_bytes: int) -> Scenario:
@@ -59,7 +63,8 @@ def _large_values(name: str, what: str, records: int, value_bytes: int) -> Scena
 
 
 CLASSES = (
-    Scenario("megabatch", "MegaBatchBenchmark: 100 B, acks=0, batches of 1 MB, lz4, 8 producers", 5_000_000, 100, producer=MEGA_BATCH),
+    Scenario("megabatch", "MegaBatchBenchmark: 100 B, acks=0, batches of 1 MB, lz4, 8 producers", 5_000_000, 100, producer=MEGA_BATCH,
+             most_rounds=9),
     Scenario("ultra", "UltraPerformanceBenchmark: 100 B, acks=0, batches of 512 KB, lz4, 4 producers", 4_000_000, 100, 4, producer=ULTRA),
     Scenario("standard", "FluxMQBenchmark: 100 B, acks=1, batches of 16 KB, 4 producers", 3_000_000, 100, 4, producer=STANDARD),
     Scenario("single", "MinimalProducerTest: 100 B, acks=all, batches of 1 KB, one producer", 300_000, 100, 1, producer=SINGLE),
@@ -72,7 +77,7 @@ FACTORS = (
     _large_values("values-1mb", "1 MB values", 1_000, 1_000_000),
     around("acks-0", "acks=0", producer={"acks": "0", "enable.idempotence": "false"}),
     around("acks-1", "acks=1", producer={"acks": "1", "enable.idempotence": "false"}),
-    around("batches-1mb", "batches of 1 MB, acks=1", producer={"acks": "1", "enable.idempotence": "false", "batch.size": "1000000",
+    around("batches-1mb", "batches of 1 MB, acks=1", most_rounds=9, producer={"acks": "1", "enable.idempotence": "false", "batch.size": "1000000",
                                                              "linger.ms": "50", "max.request.size": "2097152"}),
     around("linger-0", "linger of 0 ms", producer={"linger.ms": "0"}),
     around("linger-15", "linger of 15 ms", producer={"linger.ms": "15"}),
@@ -86,9 +91,11 @@ FACTORS = (
     around("partitions-1", "1 partition", partitions=1),
     around("partitions-100", "100 partitions", partitions=100),
     around("partitions-1000", "1,000 partitions", partitions=1000),
+    around("partitions-10000", "10,000 partitions", 300_000, partitions=10_000, most_rounds=1),
+    around("transactions-100", "transactions of 100 records", 400_000, transaction=100),
 )
 
-LATENCIES = tuple(around(f"latency-{rate // 1000}k", f"{rate:,} records per second, when each is due", records=rate * 8, rate=rate,
+LATENCIES = tuple(around(f"latency-{rate // 1000}k", f"{rate:,} records per second, when each is due", records=rate * 8, rate=rate, most_rounds=3,
                          producer={"linger.ms": "0"}, read=False) for rate in (1_000, 10_000, 50_000, 100_000))
 
 

@@ -41,6 +41,28 @@ def _bare(results: Results, path: str, key: str, target: float, at_least: bool =
     return Row(path, text, f"{median:.2f} (least {least:.2f})", median >= target if at_least else median <= target)
 
 
+def _round_trip_p99(results: Results) -> Row:
+    path, target = "small produce round trip: p99", "≤ 150 µs where ping-pong's is ≤ 75 µs, else ≤ 2 × its"
+    ours, bare = (results.ratios.get(f"roundtrip p99 of {who}") for who in ("broker", "bare loop"))
+    if not (ours and bare):
+        return Row(path, target, "not measured", None)
+    return Row(path, target, f"{ours[0]:.0f} µs, ping-pong {bare[0]:.0f} µs", ours[0] <= 2 * max(75.0, bare[0]))
+
+
+def _append_tail(results: Results) -> list[Row]:
+    keys = [key for key in results.ratios if key.startswith("append tail")] or ["append tail"]
+    return [_bare(results, f"{key.replace('append tail', 'append at 400 MB/s, p99.9, batches of')}", key, 2.0) for key in keys]
+
+
+def _idle(results: Results) -> list[Row]:
+    most = max((idle for idle in results.idle if idle.peer == FLUXMQ), key=lambda idle: idle.connections, default=None)
+    if most is None:
+        return [Row("idle connections", "≤ 4 KB each; 10,000 ≤ 60 MB in all", "not measured", None)]
+    mb = most.rss_anon_kib / 1024
+    return [Row("idle connection", "≤ 4 KB", f"{most.kib_each:.1f} KB", most.kib_each <= 4),
+            Row(f"{most.connections:,} idle connections, RssAnon in all", "≤ 60 MB", f"{mb:.0f} MB", mb <= 60)]
+
+
 def _by(results: Results, path: str, scenario: str, by: str, figure, target: float, at_least: bool = False) -> Row:
     text = f"{'≥' if at_least else '≤'} {target:.2f} × {by}"
     ratio = results.ratio(scenario, "java", FLUXMQ, by, figure)
@@ -64,11 +86,17 @@ def _worst(results: Results, path: str, figure, target: float, at_least: bool = 
 def rows(results: Results) -> list[Row]:
     """All targets."""
     table = [
-        _bare(results, "produce 1 MB batches, acks=1: CPU", "produce1", 1.25),
+        _bare(results, "produce 1 MB batches, acks=1: CPU, by a copy to a prepared map", "produce1, bare map", 1.25),
+        _bare(results, "the same, by a write", "produce1", 1.25),
         _bare(results, "produce 16 KB, 64 connections: CPU", "small", 1.5),
         _bare(results, "fetch 1 MB from the page cache: CPU", "fetch", 1.5),
         _bare(results, "fetch 16 KB: CPU", "fetch16", 1.6),
+        _bare(results, "small produce round trip: p50, by ping-pong", "roundtrip", 1.5),
+        _round_trip_p99(results),
+        *_append_tail(results),
         _bare(results, "acks=all to the disk, 8 producers of 16 KB: commits/s", "group commit", 0.8, at_least=True),
+        _bare(results, "the same, by a loop that overwrites", "group commit, overwriting", 0.8, at_least=True),
+        *_idle(results),
         _by(results, "MegaBatch: msg/s", "megabatch", NULL, _rate, 0.85, at_least=True),
         _by(results, "MegaBatch: msg/s", "megabatch", KAFKA, _rate, 0.95, at_least=True),
     ]

@@ -113,12 +113,19 @@ final class ProducerLoad {
         Map<String, Object> config = new HashMap<>(settings.producer());
         config.put("bootstrap.servers", settings.bootstrap());
         config.put("client.id", settings.name() + "-" + thread);
+        long inTransaction = settings.transactionRecords();
+        if (inTransaction > 0) {
+            config.put("transactional.id", settings.name() + "-" + Long.toHexString(runId) + "-" + thread);
+        }
         Payload payload = new Payload(runId, settings.messageBytes());
         Histogram latencyUs = settings.latency() ? newHistogram() : null;
         Callback untimed = (metadata, exception) -> check(exception);
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(config, new ByteArraySerializer(),
                 new ByteArraySerializer())) {
             producer.partitionsFor(topic);
+            if (inTransaction > 0) {
+                producer.initTransactions();
+            }
             ready.await();
             for (long sequence = 0; sequence < count; sequence++) {
                 byte[] value = payload.build(thread, sequence);
@@ -126,7 +133,13 @@ final class ProducerLoad {
                 if (settings.rate() > 0) {
                     sleepUntil(due(thread, sequence));
                 }
+                if (inTransaction > 0 && sequence % inTransaction == 0) {
+                    producer.beginTransaction();
+                }
                 producer.send(new ProducerRecord<>(topic, null, value), callback);
+                if (inTransaction > 0 && (sequence % inTransaction == inTransaction - 1 || sequence == count - 1)) {
+                    producer.commitTransaction();
+                }
             }
             producer.flush();
         }

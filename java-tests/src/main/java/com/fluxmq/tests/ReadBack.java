@@ -227,6 +227,9 @@ final class ReadBack {
             config.put("bootstrap.servers", settings.bootstrap());
             config.put("enable.auto.commit", "false");
             config.put("auto.offset.reset", "none");
+            if (settings.transactionRecords() > 0) {
+                config.put("isolation.level", "read_committed");
+            }
             // A fetch for partitions that are read to their end must not hold up the ones that are not.
             config.put("fetch.max.wait.ms", "20");
             config.put("max.poll.records", "5000");

@@ -27,11 +27,12 @@ import java.util.Properties;
  * @param rate            {@code -Drate}: records per second over all threads, each sent when it is due whatever became of
  *                        those before it; 0 for as fast as it goes
  * @param latency         {@code -Dlatency=true}, or a rate: time each record until it is acknowledged, from when it was due
+ * @param transactionRecords {@code -Dtransaction.records}: records of a transaction, each thread having its own; 0 for none
  * @param producer        the producer's settings, without the serializers and the bootstrap address
  */
 record Settings(String name, String bootstrap, int threads, long messages, long warmupMessages, int messageBytes,
                 int partitions, int runs, long brokerPid, long deadlineMs, boolean lostAllowed,
-                Path csv, long rate, boolean latency, Map<String, String> producer) {
+                Path csv, long rate, boolean latency, long transactionRecords, Map<String, String> producer) {
 
     /** Why 100 bytes: the size of a log line or an event, where the cost of a message counts and not that of its bytes. */
     private static final int DEFAULT_MESSAGE_BYTES = 100;
@@ -89,6 +90,7 @@ record Settings(String name, String bootstrap, int threads, long messages, long 
                 given.getProperty("csv") == null ? null : Path.of(given.getProperty("csv")),
                 number(given, "rate", 0),
                 Boolean.parseBoolean(given.getProperty("latency")) || number(given, "rate", 0) > 0,
+                number(given, "transaction.records", 0),
                 merged);
     }
 

@@ -43,7 +43,7 @@ class ReadBackTest extends BrokerTest {
 
     private ReadBack.Account account(String topic) throws Exception {
         producer.flush();
-        Settings settings = new Settings("test", BOOTSTRAP, 2, 200, 0, BYTES, PARTITIONS, 1, 0, 20_000, false, null, 0, false, Map.of());
+        Settings settings = new Settings("test", BOOTSTRAP, 2, 200, 0, BYTES, PARTITIONS, 1, 0, 20_000, false, null, 0, false, 0, Map.of());
         List<TopicPartition> partitions = partitions(topic, PARTITIONS);
         Map<TopicPartition, Long> from = new HashMap<>();
         partitions.forEach(p -> from.put(p, 0L));
