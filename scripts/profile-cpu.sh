@@ -61,20 +61,23 @@ fi
 work=$(mktemp -d)
 started=()
 finish() {
+    trap '' PIPE # whoever read the output may be gone
     local one
     for one in "${started[@]}"; do
         kill -9 "$one" 2>/dev/null || true
-        tail --pid="$one" -f /dev/null
+        tail --pid="$one" -f /dev/null >/dev/null
     done
     rm -rf "$work"
 }
 trap finish EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM PIPE
 
-if ! perf record -q -e cpu-clock -o "$work/permitted.data" ${pid:+-p "$pid"} -- sleep 0 2>"$work/refused"; then
+# By the debug information: frame pointers are not kept in a release build.
+how=(-e cpu-clock -F 999 --call-graph "dwarf,8192" -m 16M)
+if ! perf record "${how[@]}" -o "$work/permitted.data" ${pid:+-p "$pid"} -- sleep 0.1 >"$work/refused" 2>&1; then
     cat "$work/refused" >&2
-    echo "profile-cpu.sh: perf is not permitted (kernel.perf_event_paranoid is $(cat /proc/sys/kernel/perf_event_paranoid));" >&2
-    echo "run it as root, or: sysctl kernel.perf_event_paranoid=1; in a container also --cap-add PERFMON" >&2
+    echo "profile-cpu.sh: perf is not permitted (kernel.perf_event_paranoid is $(cat /proc/sys/kernel/perf_event_paranoid)): run it as" >&2
+    echo "root, or sysctl kernel.perf_event_paranoid=-1; in a container also --cap-add PERFMON" >&2
     exit 1
 fi
 
@@ -86,11 +89,12 @@ if [[ -z $pid ]]; then
         --override log.segment.bytes=268435456 --override log.retention.check.interval.ms=1000"
     printf '#!/bin/sh\nexec "%s" "$@" %s\n' "${BROKER_BINARY:-$ROOT/target/release/fluxmq}" "${limits//$'\n'/ }" >"$work/broker"
     chmod +x "$work/broker"
-    "$BROKER_BENCH" what=$what rounds=1 gb=10000 port="$(free_port)" dir="$work/data" broker="$work/broker" >"$work/bench.log" 2>&1 &
+    port=$(free_port)
+    "$BROKER_BENCH" what=$what rounds=1 gb=10000 port="$port" dir="$work/data" broker="$work/broker" >"$work/bench.log" 2>&1 &
     started=($!)
     disown # or the shell tells of its end
     for _ in $(seq 100); do
-        pid=$(pgrep -P "${started[0]}" -x fluxmq) && break
+        pid=$(pgrep -P "${started[0]}") && break
         sleep 0.1
     done
     [[ -n $pid ]] || { cat "$work/bench.log" >&2; echo "profile-cpu.sh: the broker did not start" >&2; exit 1; }
@@ -98,8 +102,8 @@ if [[ -z $pid ]]; then
     sleep 3 # buffers, the topic's first segments
 fi
 
-# By the debug information: frame pointers are not kept in a release build.
-perf record -q -e cpu-clock -F 999 --call-graph dwarf,8192 -m 16M -o "$work/perf.data" -p "$pid" -- sleep "$seconds" || {
+perf record "${how[@]}" -o "$work/perf.data" -p "$pid" -- sleep "$seconds" >"$work/refused" 2>&1 || {
+    cat "$work/refused" >&2
     [[ ! -f $work/bench.log ]] || cat "$work/bench.log" >&2
     echo "profile-cpu.sh: process $pid could not be followed" >&2
     exit 1

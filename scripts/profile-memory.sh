@@ -52,17 +52,18 @@ stop_load() {
     local one
     for one in "${started[@]}"; do
         kill -9 "$one" 2>/dev/null || true
-        tail --pid="$one" -f /dev/null
+        tail --pid="$one" -f /dev/null >/dev/null
     done
     started=()
 }
 finish() {
+    trap '' PIPE # whoever read the output may be gone
     stop_load
     perf probe -q -d "$probes:*" 2>/dev/null || true
     rm -rf "$work"
 }
 trap finish EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM PIPE
 
 broker=${BROKER_BINARY:-$ROOT/target/release/fluxmq}
 libc=$(ldd "$broker" | awk '/libc\.so/ { print $3 }')
@@ -141,13 +142,14 @@ for load in "${loads[@]}"; do
         --override log.segment.bytes=268435456 --override log.retention.check.interval.ms=1000"
     printf '#!/bin/sh\nexec "%s" "$@" --override http.listener=127.0.0.1:%s %s\n' "$broker" "$http" "${limits//$'\n'/ }" >"$work/broker"
     chmod +x "$work/broker"
-    "$BROKER_BENCH" what="${benchmark[$load]}" rounds=1 gb=10000 port="$(free_port)" dir="$work/data" broker="$work/broker" \
+    port=$(free_port)
+    "$BROKER_BENCH" what="${benchmark[$load]}" rounds=1 gb=10000 port="$port" dir="$work/data" broker="$work/broker" \
         >"$work/bench.log" 2>&1 &
     started=($!)
     disown # or the shell tells of its end
     pid=""
     for _ in $(seq 100); do
-        pid=$(pgrep -P "${started[0]}" -x fluxmq) && break
+        pid=$(pgrep -P "${started[0]}") && break
         sleep 0.1
     done
     [[ -n $pid ]] || { cat "$work/bench.log" >&2; echo "profile-memory.sh: the broker did not start" >&2; exit 1; }
