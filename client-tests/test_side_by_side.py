@@ -3,13 +3,16 @@
 import dataclasses
 
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from harness.broker import Broker
 from harness.paths import TARGET
-from side_by_side import bare, drivers, idle, report, runs, targets
+from side_by_side import bare, calls, checks, drivers, idle, plan, report, runs, targets
 from side_by_side.brokers import FLUXMQ, KAFKA, NULL, Brokers, Peer, parse_peer
+from side_by_side.checks import Refused
+from side_by_side.kinds import catch_up
 from side_by_side.results import Results, compare
-from side_by_side.runs import Refused, Run
+from side_by_side.runs import Run
 from side_by_side.scenarios import BASE, every
 
 FACTS = {"cores": "2 × something", "memory": "24 GiB", "congestion control": "cubic"}
@@ -88,7 +91,7 @@ def test_a_fair_run_is_not_and_another_congestion_control_is():
 
 def test_a_broker_that_died_is_named():
     with pytest.raises(Refused, match="Kafka died"):
-        runs._sample(Peer(KAFKA, "localhost:1", 2**22 + 1))
+        checks.sample(Peer(KAFKA, "localhost:1", 2**22 + 1))
 
 
 def test_a_run_whose_client_fails_is_tried_again_and_left_out(monkeypatch):
@@ -121,12 +124,21 @@ def test_measurements_of_another_load_or_machine_are_not_compared():
         compare(other, before)
 
 
+def test_a_measurement_of_before_a_scenario_could_say_more_is_compared():
+    before = results(run(cpu_s=1.0))
+    for key in ("kind", "held_bytes", "groups", "most_rounds"):
+        del before.scenarios["base"][key]
+    assert compare(results(run(cpu_s=1.5)), before) == [("base", "java", FLUXMQ, 1.5, 1.0)]
+
+
 def test_figures_are_kept(tmp_path):
     kept = results(run(latency_ms={"p99": 1.5}), run(KAFKA, cpu_s=4.0))
     kept.ratios["fetch"] = (1.2, 1.1)
+    kept.calls = [calls.Calls("base", FLUXMQ, 98.0)]
     kept.save(tmp_path / "kept.json")
     found = Results.load(tmp_path / "kept.json")
-    assert (found.runs, found.ratios, found.facts, found.scenarios) == (kept.runs, kept.ratios, kept.facts, kept.scenarios)
+    assert (found.runs, found.ratios, found.facts, found.scenarios, found.calls) == (
+        kept.runs, kept.ratios, kept.facts, kept.scenarios, kept.calls)
 
 
 def test_the_report_says_what_is_reached_missed_and_not_measured():
@@ -158,14 +170,120 @@ def test_a_producer_of_transactions_is_read_back_without_their_markers(tmp_path,
 
 def test_idle_connections_are_counted_by_what_the_broker_grew(tmp_path):
     with Broker(tmp_path / "broker").start() as broker:
-        found = idle.one(Peer(FLUXMQ, broker.bootstrap, broker.pid), 300)
-    assert found.connections == 300 and 0 < found.kib_each < 30 and found.rss_anon_kib > 300 * found.kib_each
+        few, found = idle.one(Peer(FLUXMQ, broker.bootstrap, broker.pid), (100, 300))
+    assert few.connections == 100 and found.connections == 300 and 0 < found.kib_each < 30 and found.rss_anon_kib > 300 * found.kib_each
     rows = {row.path: row for row in targets.rows(results(run()))}
     assert rows["idle connections"].good is None
     measured = results(run())
     measured.idle = [dataclasses.replace(found, connections=10_000, kib_each=4.1, rss_anon_kib=50 * 1024)]
     rows = {row.path: row for row in targets.rows(measured)}
     assert not rows["idle connection"].good and rows["10,000 idle connections, RssAnon in all"].good
+
+
+def test_idle_connections_are_named_by_their_count():
+    assert idle.counts([]) == idle.counts(["base", "idle"]) == (1_000, 10_000)
+    assert idle.counts(["idle-10000"]) == (10_000,) and idle.counts(["base"]) == ()
+
+
+@pytest.fixture
+def java(tmp_path):
+    driver = drivers.java(tmp_path)
+    yield driver
+    driver.close()
+
+
+def scenario(name: str, **changes):
+    return dataclasses.replace(next(scenario for scenario in every() if scenario.name == name), **changes)
+
+
+def words(broker: Broker, topic: str, **more: object) -> dict[str, object]:
+    return {"bootstrap": broker.bootstrap, "topic": topic, "partitions": 3, "threads": 2, "messages": 2001, "message.size": 200, "rate": 4000,
+            "groups": 2} | more
+
+
+def again(broker: Broker, topic: str) -> None:
+    """Has some record of the topic twice."""
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "once", "auto.offset.reset": "earliest"})
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(3)])
+    message = consumer.poll(20)
+    consumer.close()
+    producer = Producer({"bootstrap.servers": broker.bootstrap})
+    producer.produce(topic, message.value(), partition=message.partition())
+    assert producer.flush(20) == 0
+
+
+def test_groups_read_along_and_what_one_misses_or_has_twice_is_refused(java, data_dir):
+    with Broker(data_dir) as broker:
+        peer = Peer(FLUXMQ, broker.bootstrap, broker.pid)
+
+        def follow(topic: str, more: int = 0, then=lambda *_: None) -> tuple[dict[str, float], dict[str, float]]:
+            java.do("create", words(broker, topic))
+            java.do("follow", words(broker, topic, messages=2001 + more))
+            sent = java.do("produce", words(broker, topic))
+            then(broker, topic)
+            return sent, java.do("followed", {"topic": topic})
+
+        sent, read = follow("along")
+        assert read["records"] == 2 * 2001 and 0 < read["p50_ms"] <= read["p99_ms"] <= read["max_ms"] < 60_000
+        runs.check(peer, 2001, sent, read, 0.0, runs.congestion_control(), groups=2)
+        with pytest.raises(Refused, match="2 of 3 groups read"):
+            runs.check(peer, 2001, sent, read, 0.0, runs.congestion_control(), groups=3)
+        _, short = follow("short", more=1)
+        with pytest.raises(Refused, match="4002 of 4004 records read back: {'missing': 2.0}"):
+            checks.check_read(peer, 2002, short, 2)
+        sent, twice = follow("twice", then=again)
+        with pytest.raises(Refused, match="4004 of 4002 records read back: {'duplicated': 2.0"):
+            runs.check(peer, 2001, sent, twice, 0.0, runs.congestion_control(), groups=2)
+
+
+@pytest.mark.parametrize("name", ["tail-10", "log-size-2gb", "catch-up"])
+def test_a_run_of_each_kind_has_its_figures(java, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(Brokers, "_start_kafka", lambda self, topic: KAFKA_PEER)
+    monkeypatch.setattr(runs, "await_quiet", lambda *_: None)
+    monkeypatch.setattr(checks, "OTHERS_WHILE_RUNNING", 9)
+    monkeypatch.setattr(catch_up, "LEAST_FROM_DISK", 0.01)  # a page that somebody looks at stays, of a log that is so short
+    small = scenario(name, records=20_000, connections=2, value_bytes=500, groups=min(2, scenario(name).groups),
+                     held_bytes=scenario(name).held_bytes // 100)
+    with Brokers(tmp_path, TARGET / "release" / "null_broker", []) as brokers:
+        peers = brokers.rivals(small)
+        assert [peer.name for peer in peers] == [FLUXMQ, KAFKA]
+        found = runs.one(small, java, peers[0], brokers)
+        assert found.cpu_s > 0 and (found.records == 20_000 or small.from_disk)
+        assert bool(found.delivered_ms) == (small.groups > 0) and bool(found.read_bytes) == small.from_disk
+        if small.from_disk:
+            assert found.read_mb_per_s > 1 and found.latency_ms["p99"] > 0
+            monkeypatch.setattr(catch_up, "forget", lambda _: None)
+            with pytest.raises(Refused, match="MB came from the disk, of 20"):
+                runs.one(small, java, peers[0], brokers)
+        sections = report.text(results_of(small, found), "bench.sh", {})
+        assert {"tail-10": "## Tail", "log-size-2gb": "page cache GB/GB", "catch-up": "## Catching up"}[name] in sections
+
+
+def results_of(scenario, one: Run) -> Results:
+    found = Results(FACTS)
+    found.add(scenario, one)
+    return found
+
+
+def test_all_of_it_ends_within_the_hour():
+    steps = plan.steps(list(drivers.ALL), every(), 3, asked=False)
+    assert plan.minutes(steps, len(idle.COUNTS), bare=True) <= 55
+    rounds = {(step.client, step.scenario.name): step.rounds for step in steps}
+    assert rounds["java", "base"] == rounds["java", "megabatch"] == rounds["java", "latency-1k-synced"] == 3
+    assert rounds["java", "lz4"] == 2 and rounds["java", "lz4-synced"] == rounds["java", "partitions-10000"] == 1
+    assert {scenario.kind for client, scenario in ((step.client, step.scenario) for step in steps) if client != "java"} == {"load"}
+    assert plan.takes_part(scenario("lz4"), NULL, 0) and not plan.takes_part(scenario("lz4"), NULL, 1) and plan.takes_part(BASE, NULL, 1)
+
+
+def test_system_calls_are_counted_where_that_is_allowed(java, data_dir):
+    assert calls.parse("4711,,raw_syscalls:sys_enter,2000,100.00,,\n") == 4711
+    assert calls.parse("<not supported>,,raw_syscalls:sys_enter,0,100.00,,\n") is calls.parse("Access to performance monitoring") is None
+    with Broker(data_dir) as broker:
+        found = calls.one(dataclasses.replace(BASE, records=10_000, connections=2), java, Peer(FLUXMQ, broker.bootstrap, broker.pid))
+    assert found.per_1000_records is None or 1 < found.per_1000_records < 100_000
+    kept = results(run())
+    kept.calls = [found, calls.Calls("base", KAFKA, None)]
+    assert "| base | Kafka | - |" in report.text(kept, "bench.sh", {})
 
 
 def test_growth_is_the_last_of_a_line_by_its_first():

@@ -4,7 +4,8 @@
 #   bench.sh [scenario ...] [--list] [--rounds N] [--client java|librdkafka] [--peer NAME=HOST:PORT,PID] [--no-bare]
 #            [--out DIR] [--save-baseline FILE] [--compare FILE]
 #
-# Writes target/bench/report.md. How long all of it takes the progress says; `bench.sh base` a few minutes. The machine has to be
+# Writes target/bench/report.md. All of it takes less than an hour on two cores, `bench.sh base` a few minutes; the first line says
+# how many. Some scenarios are run fewer than N times. System calls are counted where perf is there and allowed. The machine has to be
 # at rest: a run that it isn't for is refused. CONGESTION=cubic is set while it runs, where it may be set; KEEP_MEMORY=1 as
 # scripts/memory.sh says.
 set -euo pipefail

@@ -1,7 +1,7 @@
 """Measures FluxMQ beside Apache Kafka under the same stock clients, and writes a report.
 
-Scenarios are named by their names or by how they begin: `bench.sh base latency`. Without one all are measured; the progress says how
-long that will take.
+Scenarios are named by their names or by how they begin: `bench.sh base latency`. Without one all are measured; the first
+line says about how long that takes.
 """
 
 import argparse
@@ -10,19 +10,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from harness.kafka import SCRIPT
 from harness.paths import ROOT, TARGET, fluxmq_binary
 
-from . import bare, drivers, idle, plots, process, report
+from . import bare, calls, drivers, idle, plan, plots, process, report
 from .brokers import Brokers, parse_peer
 from .results import Results
-from .runs import Refused, attempt, one
+from .checks import Refused
+from .runs import attempt
 from .scenarios import BASE, Scenario, every
 
-# librdkafka's rate is Python's in most of them; it is asked for what shows how it and the broker go together.
-LIBRDKAFKA = ("base", "base-synced", "batches-1mb", "megabatch", "lz4", "values-10kb")
 WARM_UP_RECORDS = 500_000
 
 
@@ -44,7 +44,7 @@ def chosen(names: list[str]) -> list[Scenario]:
     """Those that are meant; a `ValueError` for a name that means none."""
     found = []
     for name in names:
-        if name == idle.NAME:
+        if idle.counts([name]):
             continue
         meant = [scenario for scenario in every() if scenario.name == name] or [s for s in every() if s.name.startswith(name)]
         if not meant:
@@ -61,31 +61,40 @@ def facts() -> dict[str, str]:
     return process.facts() | {"FluxMQ": f"{version}, {commit}", "Kafka": f"{kafka}, heap of 1 GB, its own flags"}
 
 
+def warm_up(driver: drivers.Driver, brokers: Brokers, is_first: bool) -> None:
+    """Has the client compiled. Raises `Refused` where nothing comes of it at the very beginning; later there is a report to lose."""
+    short = replace(BASE, records=WARM_UP_RECORDS)
+    tried = [attempt(short, driver, peer, brokers) for peer in brokers.rivals(short)]
+    if is_first and not any(run for run, _ in tried):
+        raise Refused(tried[0][1][-1])
+
+
 def measure(options: argparse.Namespace, scenarios: list[Scenario], directory: Path) -> Results:
     results = Results(facts())
     clients = [client for client in drivers.ALL if options.client in (None, client)]
-    plan = [(client, scenario) for client in clients for scenario in scenarios
-            if client == "java" or (not scenario.rate and (options.client == client or scenario.name in LIBRDKAFKA))]
-    rounds = {scenario.name: min(options.rounds, scenario.most_rounds) for _, scenario in plan}
-    progress = Progress(sum(rounds[scenario.name] for _, scenario in plan))
+    steps = plan.steps(clients, scenarios, options.rounds, asked=options.client is not None)
+    idles = idle.counts(options.scenarios)
+    print(f"about {plan.minutes(steps, len(idles), not options.no_bare):.0f} minutes", file=sys.stderr, flush=True)
+    progress = Progress(sum(step.rounds for step in steps))
     extra = [parse_peer(text) for text in options.peer]
-    if not options.scenarios or idle.NAME in options.scenarios:
+    if idles:
         # Brokers that have done nothing yet: what they grew to under load would hide what a connection takes.
         (directory / idle.NAME).mkdir()
         with Brokers(directory / idle.NAME, TARGET / "release" / "null_broker", []) as brokers:
-            results.idle = idle.measure(brokers)
+            results.idle = idle.measure(brokers, idles)
         results.save(options.out / "results.json")
     with Brokers(directory, TARGET / "release" / "null_broker", extra) as brokers:
-        for client in clients:
+        for client in dict.fromkeys(step.client for step in steps):
             driver = drivers.ALL[client](directory)
             try:
-                for peer in brokers.rivals(BASE):
-                    one(BASE, driver, peer, brokers, min(BASE.records, WARM_UP_RECORDS))
-                for scenario in (scenario for of, scenario in plan if of == client):
+                warm_up(driver, brokers, is_first=not results.runs)
+                for scenario, rounds in ((step.scenario, step.rounds) for step in steps if step.client == client):
                     peers = brokers.rivals(scenario)
-                    for number in range(rounds[scenario.name]):
+                    if client == "java" and scenario.name in calls.SCENARIOS:
+                        results.calls += [calls.one(scenario, driver, peer) for peer in peers]
+                    for number in range(rounds):
                         turn = number % len(peers)
-                        for peer in peers[turn:] + peers[:turn]:
+                        for peer in (peer for peer in peers[turn:] + peers[:turn] if plan.takes_part(scenario, peer.name, number)):
                             run, refusals = attempt(scenario, driver, peer, brokers)
                             results.refusals += [f"{scenario.name}, {client}: {refusal}" for refusal in refusals]
                             if run:
@@ -105,7 +114,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", metavar="scenario")
     parser.add_argument("--list", action="store_true", help="print the scenarios")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each scenario against each broker (default 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each scenario against each broker (default 3), fewer of some")
     parser.add_argument("--client", choices=drivers.ALL, help="only this client")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=HOST:PORT,PID", help="another Kafka-compatible broker of this machine")
     parser.add_argument("--no-bare", action="store_true", help="without the bare loops")

@@ -29,6 +29,8 @@ class Peer:
     topic: dict[str, str] = field(default_factory=dict)
     keeps: bool = True
     as_it_is: str = ""
+    # Where its logs are, if that is known.
+    log_dir: Path | None = None
 
 
 def parse_peer(text: str) -> Peer:
@@ -56,12 +58,12 @@ class Brokers:
         policy = "never" if scenario.acks == "all" and not synced else "acks"
         fluxmq = self._start_fluxmq(policy)
         peers = [
-            Peer(FLUXMQ, fluxmq.bootstrap, fluxmq.pid, as_it_is=f"log.flush.policy={policy}"),
+            Peer(FLUXMQ, fluxmq.bootstrap, fluxmq.pid, as_it_is=f"log.flush.policy={policy}", log_dir=fluxmq.data_dir),
             self._start_kafka({"flush.messages": "1"} if synced else {}),
         ]
         if not synced:
-            peers += self._extra
-        if not synced and not scenario.transaction:
+            peers += [peer for peer in self._extra if peer.log_dir or not scenario.from_disk]
+        if not synced and not scenario.needs_a_log:
             peers.append(self._start_null(scenario.partitions))
         return peers
 
@@ -74,7 +76,8 @@ class Brokers:
     def _start_kafka(self, topic: dict[str, str]) -> Peer:
         if self._kafka is None:
             self._kafka = Kafka(self._directory / "kafka").start()
-        return Peer(KAFKA, self._kafka.bootstrap, self._kafka.pid, topic, as_it_is="flush.messages=1" if topic else "as it comes")
+        return Peer(KAFKA, self._kafka.bootstrap, self._kafka.pid, topic, as_it_is="flush.messages=1" if topic else "as it comes",
+                    log_dir=self._kafka.data_dir)
 
     def _start_null(self, partitions: int) -> Peer:
         if partitions not in self._null:

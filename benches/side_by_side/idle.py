@@ -36,33 +36,39 @@ def _answered(connection: socket.socket) -> None:
     assert len(connection.recv(length, socket.MSG_WAITALL)) == length, "the broker closed a connection"
 
 
-def one(peer: Peer, count: int) -> Idle:
-    """Opens them, looks, closes them."""
+def counts(names: list[str]) -> tuple[int, ...]:
+    """Those that are meant by scenarios' names: all where there are none, `idle` or `idle-1000`."""
+    return tuple(count for count in COUNTS if not names or NAME in names or f"{NAME}-{count}" in names)
+
+
+def one(peer: Peer, counts: tuple[int, ...]) -> list[Idle]:
+    """Opens them, looks at each count on the way, closes them. Memory is what came since the first."""
     host, _, port = peer.bootstrap.rpartition(":")
     before = Sample.of(peer.pid)
-    connections = []
+    connections, found = [], []
     try:
-        for _ in range(count):
-            connection = socket.create_connection((host, int(port)), timeout=30)
-            connection.sendall(API_VERSIONS)
-            _answered(connection)
-            connections.append(connection)
-        began = Sample.of(peer.pid)
-        time.sleep(WATCHED_S)
-        after = Sample.of(peer.pid)
+        for count in counts:
+            while len(connections) < count:
+                connections.append(socket.create_connection((host, int(port)), timeout=30))
+                connections[-1].sendall(API_VERSIONS)
+                _answered(connections[-1])
+            began = Sample.of(peer.pid)
+            time.sleep(WATCHED_S)
+            after = Sample.of(peer.pid)
+            found.append(Idle(peer.name, count, (after.rss_anon_kib - before.rss_anon_kib) / count, after.rss_anon_kib,
+                              (after.cpu_s - began.cpu_s) / (after.at_s - began.at_s) * 100))
     finally:
         for connection in connections:
             connection.close()
-    return Idle(peer.name, count, (after.rss_anon_kib - before.rss_anon_kib) / count, after.rss_anon_kib,
-                (after.cpu_s - began.cpu_s) / (after.at_s - began.at_s) * 100)
+    return found
 
 
-def measure(brokers: Brokers) -> list[Idle]:
-    """Each of the counts, against FluxMQ and Kafka as they are started for the base point, in new processes."""
+def measure(brokers: Brokers, counts: tuple[int, ...]) -> list[Idle]:
+    """Against FluxMQ and Kafka as they are started for the base point, in new processes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = max(COUNTS) + 100
+    needed = max(counts) + 100
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise ValueError(f"{needed} open files are needed, {hard} may be open: raise the limit (ulimit -Hn)")
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed if soft != resource.RLIM_INFINITY and soft < needed else soft, hard))
     peers = [peer for peer in brokers.rivals(BASE) if peer.name in (FLUXMQ, KAFKA)]
-    return [one(peer, count) for peer in peers for count in COUNTS]
+    return [idle for peer in peers for idle in one(peer, counts)]

@@ -120,8 +120,8 @@ class Driver:
                 "missing": max(0, sent - read_records), "duplicated": max(0, read_records - sent)}
 
     def delete(self, words: dict[str, str]) -> dict[str, float]:
-        bootstrap, _ = self._produced.pop(words["topic"])
-        admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._produced.pop(words["topic"], None)
+        admin = AdminClient({"bootstrap.servers": words["bootstrap"]})
         admin.delete_topics([words["topic"]])[words["topic"]].result(120)
         return {}
 

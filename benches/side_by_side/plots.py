@@ -22,7 +22,7 @@ def _save(figure: plt.Figure, axes: plt.Axes, path: Path) -> None:
 
 
 def _cpu(results: Results, path: Path) -> bool:
-    names = [name for name in results.scenarios if results.ratio(name, "java", FLUXMQ, KAFKA, lambda run: run.cpu_s) is not None]
+    names = [name for name in results.scenarios if results.scenarios[name].get("kind") != "catch-up" and results.ratio(name, "java", FLUXMQ, KAFKA, lambda run: run.cpu_s) is not None]
     if not names:
         return False
     figure, axes = plt.subplots(figsize=(8, 0.7 + 0.32 * len(names)))
@@ -38,7 +38,8 @@ def _cpu(results: Results, path: Path) -> bool:
 
 
 def _latency(results: Results, path: Path) -> bool:
-    timed = [name for name, scenario in results.scenarios.items() if scenario["rate"] and results.peers(name, "java")]
+    timed = [name for name, scenario in results.scenarios.items()
+             if scenario["rate"] and scenario.get("kind", "load") == "load" and results.peers(name, "java")]
     if not timed:
         return False
     figure, axes = plt.subplots(figsize=(8, 4))

@@ -37,6 +37,18 @@ class Sample:
         return Sample(time.monotonic(), cpu_s(pid), rss_anon, switches)
 
 
+def read_from_disk_bytes(pid: int) -> int:
+    """What the process had read from disks so far; what was in the page cache is not among it."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes:"))
+
+
+def page_cache_bytes() -> int:
+    """Of the whole machine."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Cached:", "Buffers:"))) * 1024
+
+
 def machine_busy_s() -> float:
     """CPU seconds of all cores so far that weren't idle, without what a host took away and what waited for a disk."""
     user, nice, system, _idle, _iowait, irq, softirq = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:8])

@@ -12,6 +12,8 @@ from .runs import Run
 GROWTH = {
     "partitions": ("partitions-1", "base", "partitions-100", "partitions-1000", "partitions-10000"),
     "connections": ("connections-1", "base", "connections-64", "connections-512"),
+    "groups": ("tail-1", "tail-10"),
+    "bytes that the topic holds": ("log-size-0gb", "log-size-2gb"),
     "bytes of a value": ("values-100b", "base", "values-10kb", "values-100kb", "values-1mb"),
 }
 VERDICTS = {True: "reached", False: "MISSED", None: "-"}
@@ -29,20 +31,24 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 def _figures(results: Results) -> list[str]:
     rows = []
-    for name in results.scenarios:
-        for client in results.clients(name):
+    for name, scenario in results.scenarios.items():
+        # Its CPU is of reading, and has a table of its own.
+        for client in results.clients(name) if scenario.get("kind") != "catch-up" else ():
             for peer in results.peers(name, client):
                 runs = results.of(name, client, peer)
                 read = any(run.read_seconds for run in runs)
+                # It is the machine's: where somebody else freed more, it says nothing.
+                cached = [run for run in runs if run.page_cache_bytes > 0]
                 rows.append([
                     name, client, peer, _both(runs, lambda run: run.records_per_s, ",.0f", least=False),
                     _both(runs, lambda run: run.cpu_s_per_gb, ".3f"), _both(runs, lambda run: run.cpu_us_per_record, ".2f"),
                     _both(runs, lambda run: run.read_cpu_s_per_gb, ".3f") if read else "-",
                     f"{max(run.rss_anon_kib for run in runs) / 1024:.0f}",
+                    _both(cached, lambda run: run.page_cache_share, ".2f") if cached else "-",
                     _both(runs, lambda run: run.switches / run.records * 1000, ".0f"),
                     _both(runs, lambda run: run.client_cpu_s / run.records * 1e6, ".2f")])
     return _table(["scenario", "client", "broker", "records/s", "CPU s/GB", "CPU µs/record", "CPU s/GB read", "RssAnon MB, most",
-                   "switches/1000 records", "client µs/record"], rows)
+                   "page cache GB/GB", "switches/1000 records", "client µs/record"], rows)
 
 
 def _latencies(results: Results) -> list[str]:
@@ -57,6 +63,33 @@ def _latencies(results: Results) -> list[str]:
                                                    for key in ("p50", "p99", "p999", "p9999", "max")),
                              _both(runs, lambda run: run.cpu_us_per_record, ".1f")])
     return _table(["scenario", "client", "broker", "p50 ms", "p99", "p99.9", "p99.99", "most", "CPU µs/record"], rows) if rows else []
+
+
+def _tail(results: Results) -> list[str]:
+    rows = []
+    for name, scenario in results.scenarios.items():
+        for peer in results.peers(name, "java") if scenario.get("groups") else ():
+            runs = results.of(name, "java", peer)
+            rows.append([name, peer, *(_both(runs, lambda run, key=key: run.delivered_ms[key], ".2f") for key in ("p50", "p99", "p999", "max")),
+                         _both(runs, lambda run: run.cpu_us_per_record, ".1f"),
+                         _both(runs, lambda run, groups=scenario["groups"]: run.cpu_us_per_record / (1 + groups), ".1f")])
+    return _table(["scenario", "broker", "p50 ms", "p99", "p99.9", "most", "CPU µs/record", "CPU µs/transfer"], rows) if rows else []
+
+
+def _catch_up(results: Results) -> list[str]:
+    rows = []
+    for name, scenario in results.scenarios.items():
+        for peer in results.peers(name, "java") if scenario.get("kind") == "catch-up" else ():
+            runs = results.of(name, "java", peer)
+            rows.append([name, peer, _both(runs, lambda run: run.read_mb_per_s, ",.0f", least=False),
+                         _both(runs, lambda run: run.read_cpu_s_per_gb, ".3f"),
+                         *(_both(runs, lambda run, key=key: run.latency_ms[key], ".2f") for key in ("p50", "p99"))])
+    return _table(["scenario", "broker", "MB/s read", "CPU s/GB read", "p50 ms of acknowledgements", "p99"], rows) if rows else []
+
+
+def _calls(results: Results) -> list[str]:
+    return _table(["scenario", "broker", "system calls/1,000 records"], [
+        [calls.scenario, calls.peer, "-" if calls.per_1000_records is None else f"{calls.per_1000_records:,.0f}"] for calls in results.calls])
 
 
 def _idle(results: Results) -> list[str]:
@@ -112,8 +145,17 @@ def text(results: Results, command: str, plots: dict[str, str], before: Results 
     lines += ["## Figures", "", *_figures(results)]
     if latencies := _latencies(results):
         lines += ["## Latencies", "", "Of each record, from when it was due: a stall counts for all that it held up.", "", *latencies]
+    if tail := _tail(results):
+        lines += ["## Tail", "", "From when a record was due to be sent until a consumer of a group had it, over all groups, each of which "
+                  "reads every record. CPU of a record is with all its deliveries; a transfer is a record taken from its producer, or given to "
+                  "a group.", "", *tail]
+    if catch_up := _catch_up(results):
+        lines += ["## Catching up", "", "An old log, read from the disk by one consumer while producers go on: the page cache was told to "
+                  "forget the broker's logs (POSIX_FADV_DONTNEED). CPU is of reading and taking.", "", *catch_up]
     if growth := _growth(results):
-        lines += ["## Growth", "", *growth]
+        lines += ["## Growth", "", "Where groups grow, a record's CPU is with all its deliveries.", "", *growth]
+    if results.calls:
+        lines += ["## System calls", "", "Of the broker while it takes records, in runs that count for nothing else.", "", *_calls(results)]
     if results.idle:
         lines += ["## Idle connections", "", *_idle(results)]
     lines += ["## Scenarios", "", *_table(["scenario", "records", "load", "an acknowledgement means"], [

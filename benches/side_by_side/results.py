@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from .calls import Calls
+from .checks import Refused
 from .idle import Idle
-from .runs import Refused, Run
+from .runs import Run
 from .scenarios import Scenario
 
 # What two measurements must have in common to be compared. The kernel may be another: that is said.
 SAME_MACHINE = ("cores", "memory", "congestion control")
+# What a scenario says that changes no run.
+NO_LOAD = ("what", "most_rounds")
 
 
 class Results:
@@ -23,6 +27,7 @@ class Results:
         self.runs: list[Run] = []
         self.refusals: list[str] = []
         self.idle: list[Idle] = []
+        self.calls: list[Calls] = []
         self.ratios: dict[str, tuple[float, float]] = {}
 
     def add(self, scenario: Scenario, run: Run) -> None:
@@ -50,7 +55,7 @@ class Results:
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"facts": self.facts, "scenarios": self.scenarios, "ratios": self.ratios,
-                                    "idle": [idle.to_json() for idle in self.idle],
+                                    "idle": [idle.to_json() for idle in self.idle], "calls": [calls.to_json() for calls in self.calls],
                                     "refusals": self.refusals, "runs": [run.to_json() for run in self.runs]}, indent=1) + "\n")
 
     @staticmethod
@@ -60,8 +65,15 @@ class Results:
         results.scenarios, results.refusals = found["scenarios"], found["refusals"]
         results.ratios = {key: tuple(value) for key, value in found["ratios"].items()}
         results.idle = [Idle(**idle) for idle in found.get("idle", [])]
+        results.calls = [Calls(**calls) for calls in found.get("calls", [])]
         results.runs = [Run(**run) for run in found["runs"]]
         return results
+
+
+def _differences(now: dict, before: dict) -> list[str]:
+    """What makes a scenario another load. What it had no word for then was as it is by default."""
+    now, before = (asdict(Scenario(**scenario)) for scenario in (now, before))
+    return [key for key in now if now[key] != before[key] and key not in NO_LOAD]
 
 
 def compare(now: Results, before: Results) -> list[tuple[str, str, str, float, float]]:
@@ -76,8 +88,7 @@ def compare(now: Results, before: Results) -> list[tuple[str, str, str, float, f
     for name, scenario in now.scenarios.items():
         if name not in before.scenarios:
             continue
-        if scenario != before.scenarios[name]:
-            different = [key for key in scenario if scenario[key] != before.scenarios[name].get(key)]
+        if different := _differences(scenario, before.scenarios[name]):
             raise Refused(f"{name} was another load: {', '.join(different)}")
         for client in now.clients(name):
             for peer in now.peers(name, client):

@@ -1,31 +1,29 @@
 """One run: a scenario, a client, a broker. What is no fair figure is refused, not printed."""
 
+import contextlib
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
+from . import kinds
 from .brokers import Brokers, Peer, settle
+from .checks import Refused, check, check_sent, congestion_control
 from .drivers import Driver, DriverFailed
-from .process import Others, Sample
-from .scenarios import Scenario
+from .kinds.driven import latencies
+from .process import Others
+from .scenarios import BASE, Scenario
 
-# Of a core, used by others than the brokers and the client: more than that while a run goes on, and it doesn't count. Threads of
-# the kernel that write out what the broker wrote are among them.
-OTHERS_WHILE_RUNNING = 0.35
-# And before it begins.
+# Of a core, used by others before a run begins.
 OTHERS_BEFORE = 0.1
 QUIET_WITHIN_S = 60
 ATTEMPTS = 3
 
 
-class Refused(RuntimeError):
-    """Why a figure is not given."""
-
-
 @dataclass(frozen=True)
 class Run:
-    """What a broker did with a load. CPU is its process's; latencies are until the acknowledgement, in milliseconds."""
+    """What a broker did with a load. CPU is its process's; latencies are until the acknowledgement, in milliseconds, and `delivered_ms`
+    until a consumer that reads along had the record. `read_bytes` is 0 where as much was read as was sent."""
 
     scenario: str
     client: str
@@ -41,6 +39,9 @@ class Run:
     latency_ms: dict[str, float] = field(default_factory=dict)
     read_seconds: float = 0.0
     read_cpu_s: float = 0.0
+    read_bytes: int = 0
+    delivered_ms: dict[str, float] = field(default_factory=dict)
+    page_cache_bytes: int = 0
 
     @property
     def records_per_s(self) -> float:
@@ -56,14 +57,18 @@ class Run:
 
     @property
     def read_cpu_s_per_gb(self) -> float:
-        return self.read_cpu_s / self.bytes * 1e9
+        return self.read_cpu_s / (self.read_bytes or self.bytes) * 1e9
+
+    @property
+    def read_mb_per_s(self) -> float:
+        return (self.read_bytes or self.bytes) / self.read_seconds / 1e6
+
+    @property
+    def page_cache_share(self) -> float:
+        return self.page_cache_bytes / self.bytes
 
     def to_json(self) -> dict:
         return asdict(self)
-
-
-def congestion_control() -> str:
-    return Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
 
 
 def await_quiet(brokers: Brokers, driver: Driver) -> None:
@@ -78,11 +83,27 @@ def await_quiet(brokers: Brokers, driver: Driver) -> None:
             raise Refused(f"the machine is too busy to measure: others use {others.cores():.2f} of a core (at most {OTHERS_BEFORE})")
 
 
-def _sample(peer: Peer) -> Sample:
+@contextlib.contextmanager
+def _topic(scenario: Scenario, driver: Driver, peer: Peer, address: dict[str, object]) -> Iterator[None]:
+    """Is there meanwhile, where the broker keeps anything."""
+    if not peer.keeps:
+        yield
+        return
+    driver.do("create", address | {f"topic.{key}": value for key, value in (scenario.topic | peer.topic).items()})
     try:
-        return Sample.of(peer.pid)
-    except OSError as error:
-        raise Refused(f"{peer.name} died") from error
+        yield
+    except BaseException:
+        with contextlib.suppress(DriverFailed):  # what went wrong before says more
+            driver.do("delete", address)
+        raise
+    driver.do("delete", address)
+
+
+def _hold(scenario: Scenario, driver: Driver, peer: Peer, address: dict[str, object]) -> None:
+    """Has the topic hold what it is to hold before the load."""
+    as_base = {"threads": BASE.connections, "message.size": scenario.value_bytes, "messages": scenario.held_records}
+    check_sent(peer, scenario.held_records, driver.do("produce", address | as_base))
+    settle(scenario.bytes + (512 << 20))
 
 
 def one(scenario: Scenario, driver: Driver, peer: Peer, brokers: Brokers, records: int | None = None) -> Run:
@@ -92,49 +113,22 @@ def one(scenario: Scenario, driver: Driver, peer: Peer, brokers: Brokers, record
     address = {"bootstrap": peer.bootstrap, "topic": topic, "partitions": scenario.partitions}
     await_quiet(brokers, driver)
     # Also room for the records on their way through sockets and clients.
-    settle(records * scenario.value_bytes + (512 << 20))
+    settle(scenario.held_bytes + records * scenario.value_bytes + (512 << 20))
     before_control = congestion_control()
-    if peer.keeps:
-        driver.do("create", address | {f"topic.{key}": value for key, value in (scenario.topic | peer.topic).items()})
-    others = Others([*brokers.pids(), driver.pid])
-    before = _sample(peer)
-    sent = driver.do("produce", address | {
-        "threads": scenario.connections, "messages": records, "message.size": scenario.value_bytes, "rate": scenario.rate,
-        "transaction.records": scenario.transaction,
-        "discarded": str(not peer.keeps).lower(), **{f"producer.{key}": value for key, value in scenario.producer.items()}})
-    produced = _sample(peer)
-    read: dict[str, float] = {}
-    after = produced
-    if peer.keeps:
-        if scenario.read:
-            read = driver.do("read", {"topic": topic, "partitions": scenario.partitions})
-            after = _sample(peer)
+    with _topic(scenario, driver, peer, address):
+        if scenario.held_bytes:
+            _hold(scenario, driver, peer, address)
+        others = Others([*brokers.pids(), driver.pid])
+        words = address | scenario.words() | {"discarded": str(not peer.keeps).lower()}
+        driven = kinds.ALL[scenario.kind].drive(scenario, driver, peer, words, records)
         others_cores = others.cores()
-        driver.do("delete", {"topic": topic})
-    else:
-        others_cores = others.cores()
-    check(peer, records, sent, read, others_cores, before_control, scenario.transaction > 0)
+    records, sent = driven.records, driven.sent
+    check(peer, records, sent, driven.read, others_cores, before_control, scenario.transaction > 0, max(1, scenario.groups))
     return Run(
-        scenario.name, driver.name, peer.name, records, records * scenario.value_bytes, sent["seconds"], produced.cpu_s - before.cpu_s,
-        sent["client_cpu_s"], after.rss_anon_kib, produced.switches - before.switches, others_cores,
-        {key.removesuffix("_ms"): value for key, value in sent.items() if key.endswith("_ms")},
-        read.get("seconds", 0.0), after.cpu_s - produced.cpu_s if read else 0.0)
-
-
-def check(peer: Peer, records: int, sent: dict[str, float], read: dict[str, float], others_cores: float, control: str,
-          with_markers: bool = False) -> None:
-    """Raises `Refused` for a run that can't be compared with another. `with_markers`: offsets count what ends transactions, too."""
-    if sent["records"] != records:
-        raise Refused(f"{peer.name}: {sent['records']:.0f} records were sent instead of {records}")
-    if peer.keeps and (sent["arrived"] < records or sent["arrived"] > records and not with_markers):
-        raise Refused(f"{peer.name}: {sent['arrived']:.0f} of {records} records arrived")
-    wrong = {key: read[key] for key in ("missing", "duplicated", "changed", "out_of_order") if read.get(key)}
-    if wrong or (read and read["records"] != records):
-        raise Refused(f"{peer.name}: {read['records']:.0f} of {records} records read back: {wrong}")
-    if congestion_control() != control:
-        raise Refused(f"the congestion control was {control} and is {congestion_control()}")
-    if others_cores > OTHERS_WHILE_RUNNING:
-        raise Refused(f"the machine was too busy: others used {others_cores:.2f} of a core (at most {OTHERS_WHILE_RUNNING})")
+        scenario.name, driver.name, peer.name, records, records * scenario.value_bytes, sent["seconds"],
+        driven.produced.cpu_s - driven.began.cpu_s, sent["client_cpu_s"], driven.ended.rss_anon_kib,
+        driven.produced.switches - driven.began.switches, others_cores, latencies(sent), driven.read_seconds, driven.read_cpu_s,
+        driven.read_bytes, driven.delivered_ms, driven.page_cache_bytes)
 
 
 def attempt(scenario: Scenario, driver: Driver, peer: Peer, brokers: Brokers) -> tuple[Run | None, list[str]]:

@@ -108,10 +108,12 @@ def rows(results: Results) -> list[Row]:
         table.append(_by(results, f"{what}: CPU of the broker", scenario, KAFKA, _cpu, target))
     table.append(_by(results, "consume: CPU of the broker", "base", KAFKA, _read_cpu, 0.6))
     is_timed = lambda scenario: scenario["rate"] > 0
+    # What follows a tail waits for the linger in any case.
+    is_due = lambda scenario: is_timed(scenario) and not scenario.get("groups")
     table += [
         _worst(results, "rate", _rate, 0.95, at_least=True, only=lambda scenario: not is_timed(scenario)),
-        _worst(results, "p99 of an acknowledgement", lambda run: run.latency_ms.get("p99", 0), 0.5, only=is_timed),
-        _worst(results, "p99.9 of an acknowledgement", lambda run: run.latency_ms.get("p999", 0), 0.5, only=is_timed),
+        _worst(results, "p99 of an acknowledgement", lambda run: run.latency_ms.get("p99", 0), 0.5, only=is_due),
+        _worst(results, "p99.9 of an acknowledgement", lambda run: run.latency_ms.get("p999", 0), 0.5, only=is_due),
         _worst(results, "RssAnon", _memory, 0.1),
     ]
     return table

@@ -7,13 +7,16 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
 import org.HdrHistogram.Histogram;
 import org.apache.kafka.clients.producer.Callback;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -36,6 +39,11 @@ final class ProducerLoad {
      * @param latencyUs until a record was acknowledged, in microseconds; null where nobody asked
      */
     record Result(long[] byThread, double seconds, Histogram latencyUs) {
+        /** How many records all threads sent. */
+        long records() {
+            return Arrays.stream(byThread).sum();
+        }
+
         /** The quantiles of {@link #latencyUs}, for people. */
         String latencies() {
             return String.format(Locale.ROOT, "p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, p99.99 %.2f ms, at most %.2f ms",
@@ -44,7 +52,7 @@ final class ProducerLoad {
 
         /** A quantile of {@link #latencyUs}, in milliseconds. */
         double quantileMs(double percent) {
-            return latencyUs.getValueAtPercentile(percent) / 1000.0;
+            return ProducerLoad.quantileMs(latencyUs, percent);
         }
     }
 
@@ -56,6 +64,7 @@ final class ProducerLoad {
     private final long runId;
     private final AtomicReference<Exception> failure = new AtomicReference<>();
     private final AtomicLong startedAt = new AtomicLong();
+    private final CountDownLatch started = new CountDownLatch(1);
 
     /**
      * @param topic takes the records
@@ -73,19 +82,27 @@ final class ProducerLoad {
      * @throws IllegalStateException when one of them wasn't taken
      */
     Result run(long messages) throws Exception {
+        return run(messages, () -> false);
+    }
+
+    /**
+     * Sends records until it is enough, and at most so many.
+     *
+     * @throws IllegalStateException when one of them wasn't taken
+     */
+    Result run(long messages, BooleanSupplier enough) throws Exception {
         int threads = settings.threads();
-        long[] sent = new long[threads];
-        Arrays.fill(sent, messages / threads);
-        for (int t = 0; t < messages % threads; t++) {
-            sent[t]++;
-        }
-        CyclicBarrier ready = new CyclicBarrier(threads, () -> startedAt.set(System.nanoTime()));
+        long[] sent = shares(messages, threads);
+        CyclicBarrier ready = new CyclicBarrier(threads, () -> {
+            startedAt.set(System.nanoTime());
+            started.countDown();
+        });
         ExecutorService pool = Executors.newFixedThreadPool(threads);
         try {
             List<Callable<Histogram>> work = new ArrayList<>();
             for (int t = 0; t < threads; t++) {
                 int thread = t;
-                work.add(() -> sendAll(thread, sent[thread], ready));
+                work.add(() -> sendAll(thread, sent, ready, enough));
             }
             List<Future<Histogram>> done = pool.invokeAll(work);
             double seconds = (System.nanoTime() - startedAt.get()) / 1e9;
@@ -105,11 +122,40 @@ final class ProducerLoad {
         }
     }
 
-    private static Histogram newHistogram() {
+    /** How many of so many records each thread sends. */
+    static long[] shares(long messages, int threads) {
+        long[] shares = new long[threads];
+        Arrays.fill(shares, messages / threads);
+        for (int t = 0; t < messages % threads; t++) {
+            shares[t]++;
+        }
+        return shares;
+    }
+
+    /** Waits until the producers are connected and the first record is due. */
+    void awaitStart() throws InterruptedException {
+        if (!started.await(settings.deadlineMs(), TimeUnit.MILLISECONDS)) {
+            throw new IllegalStateException("the producers have not started in " + settings.deadlineMs() + " ms");
+        }
+    }
+
+    /** A quantile of a histogram of microseconds, in milliseconds. */
+    static double quantileMs(Histogram latencyUs, double percent) {
+        return latencyUs.getValueAtPercentile(percent) / 1000.0;
+    }
+
+    static Histogram newHistogram() {
         return new Histogram(HIGHEST_LATENCY_US, 3);
     }
 
-    private Histogram sendAll(int thread, long count, CyclicBarrier ready) throws Exception {
+    /** Adds a time that has passed to a histogram of microseconds. */
+    static void record(Histogram latencyUs, long nanos) {
+        latencyUs.recordValue(Math.min(Math.max(nanos / 1000, 0), HIGHEST_LATENCY_US));
+    }
+
+    /** Sends the thread's share, and writes down how many that were if it was enough before. */
+    private Histogram sendAll(int thread, long[] sent, CyclicBarrier ready, BooleanSupplier enough) throws Exception {
+        long count = sent[thread];
         Map<String, Object> config = new HashMap<>(settings.producer());
         config.put("bootstrap.servers", settings.bootstrap());
         config.put("client.id", settings.name() + "-" + thread);
@@ -133,6 +179,10 @@ final class ProducerLoad {
                 if (settings.rate() > 0) {
                     sleepUntil(due(thread, sequence));
                 }
+                if ((inTransaction == 0 || sequence % inTransaction == 0) && enough.getAsBoolean()) {
+                    sent[thread] = sequence;
+                    break;
+                }
                 if (inTransaction > 0 && sequence % inTransaction == 0) {
                     producer.beginTransaction();
                 }
@@ -147,7 +197,7 @@ final class ProducerLoad {
     }
 
     /** When a thread's record is due, on the clock of {@code System.nanoTime}; now, where there is no rate. */
-    private long due(int thread, long sequence) {
+    long due(int thread, long sequence) {
         if (settings.rate() == 0) {
             return System.nanoTime();
         }
@@ -164,7 +214,7 @@ final class ProducerLoad {
     /** The producer calls back from one thread, so its histogram has one writer. */
     private Callback timed(Histogram latencyUs, long since) {
         return (metadata, exception) -> {
-            latencyUs.recordValue(Math.min((System.nanoTime() - since) / 1000, HIGHEST_LATENCY_US));
+            record(latencyUs, System.nanoTime() - since);
             check(exception);
         };
     }

@@ -2,7 +2,6 @@ package com.fluxmq.tests;
 
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -87,7 +86,7 @@ final class ReadBack {
         int readers = Math.min(partitions.size(), mostReaders);
         ExecutorService pool = Executors.newFixedThreadPool(readers);
         try {
-            List<Future<Reader>> futures = new ArrayList<>();
+            List<Future<Reading>> futures = new ArrayList<>();
             for (int r = 0; r < readers; r++) {
                 Map<TopicPartition, Long> begin = new HashMap<>();
                 Map<TopicPartition, Long> end = new HashMap<>();
@@ -97,11 +96,11 @@ final class ReadBack {
                 }
                 futures.add(pool.submit(new Reader(begin, end)));
             }
-            List<Reader> done = new ArrayList<>();
-            for (Future<Reader> future : futures) {
+            List<Reading> done = new ArrayList<>();
+            for (Future<Reading> future : futures) {
                 done.add(future.get());
             }
-            return account(done);
+            return Reading.account(done);
         } catch (ExecutionException e) {
             throw new IllegalStateException("reading back failed: " + e.getCause(), e.getCause());
         } finally {
@@ -109,80 +108,35 @@ final class ReadBack {
         }
     }
 
-    private Account account(List<Reader> readers) {
-        long read = 0;
-        long duplicated = 0;
-        long changed = 0;
-        long outOfOrder = 0;
-        String example = null;
-        long expected = Arrays.stream(sentByThread).sum();
-        long distinct = 0;
-        for (int t = 0; t < sentByThread.length; t++) {
-            long[] seen = new long[words(sentByThread[t])];
-            for (Reader reader : readers) {
-                for (int w = 0; w < seen.length; w++) {
-                    duplicated += Long.bitCount(seen[w] & reader.seen[t][w]);
-                    seen[w] |= reader.seen[t][w];
-                }
-            }
-            for (long word : seen) {
-                distinct += Long.bitCount(word);
-            }
-        }
-        for (Reader reader : readers) {
-            read += reader.read;
-            duplicated += reader.duplicated;
-            changed += reader.changed;
-            outOfOrder += reader.outOfOrder;
-            example = example == null ? reader.example : example;
-        }
-        return new Account(expected, read, expected - distinct, duplicated, changed, outOfOrder, example);
-    }
-
-    private static int words(long bits) {
-        return Math.toIntExact((bits + 63) / 64);
-    }
-
     /** One consumer over some of the partitions. */
-    private final class Reader implements Callable<Reader> {
+    private final class Reader implements Callable<Reading> {
         private final Map<TopicPartition, Long> begin;
         private final Map<TopicPartition, Long> end;
-        private final Payload payload = new Payload(runId, settings.messageBytes());
-        private final long[][] seen = new long[sentByThread.length][];
-        private long read;
-        private long duplicated;
-        private long changed;
-        private long outOfOrder;
-        private String example;
+        private final Reading reading = new Reading(runId, settings.messageBytes(), sentByThread);
 
         Reader(Map<TopicPartition, Long> begin, Map<TopicPartition, Long> end) {
             this.begin = begin;
             this.end = end;
-            for (int t = 0; t < seen.length; t++) {
-                seen[t] = new long[words(sentByThread[t])];
-            }
         }
 
         @Override
-        public Reader call() {
+        public Reading call() {
             try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(config(),
                     new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
                 consumer.assign(begin.keySet());
                 begin.forEach(consumer::seek);
-                Map<TopicPartition, long[]> lastSequence = new HashMap<>();
-                for (TopicPartition partition : begin.keySet()) {
-                    long[] last = new long[sentByThread.length];
-                    Arrays.fill(last, -1);
-                    lastSequence.put(partition, last);
-                }
                 long progressAt = System.nanoTime();
                 while (end.entrySet().stream().anyMatch(e -> consumer.position(e.getKey()) < e.getValue())) {
                     ConsumerRecords<byte[], byte[]> records = consumer.poll(POLL);
                     for (TopicPartition partition : records.partitions()) {
-                        long[] last = lastSequence.get(partition);
-                        for (ConsumerRecord<byte[], byte[]> record : records.records(partition)) {
-                            take(record, last);
+                        long limit = end.get(partition);
+                        List<ConsumerRecord<byte[], byte[]>> found = records.records(partition);
+                        if (found.get(found.size() - 1).offset() >= limit - 1) {
+                            // Others may be writing behind what is to be read.
+                            consumer.pause(List.of(partition));
+                            found = found.stream().filter(record -> record.offset() < limit).toList();
                         }
+                        reading.take(partition, found);
                     }
                     if (!records.isEmpty()) {
                         progressAt = System.nanoTime();
@@ -191,35 +145,7 @@ final class ReadBack {
                     }
                 }
             }
-            return this;
-        }
-
-        private void take(ConsumerRecord<byte[], byte[]> record, long[] last) {
-            read++;
-            byte[] value = record.value();
-            int thread = value != null && value.length >= Payload.HEADER_BYTES ? Payload.thread(value) : -1;
-            if (thread < 0 || thread >= sentByThread.length || !payload.matches(value)
-                    || Payload.sequence(value) >= sentByThread[thread] || record.key() != null) {
-                changed++;
-                if (example == null) {
-                    example = record.topic() + "-" + record.partition() + " offset " + record.offset()
-                            + (payload.isForeign(value) ? " is another run's" : " is damaged");
-                }
-                return;
-            }
-            long sequence = Payload.sequence(value);
-            long[] bits = seen[thread];
-            int word = (int) (sequence >>> 6);
-            long bit = 1L << sequence;
-            if ((bits[word] & bit) != 0) {
-                duplicated++;
-            } else {
-                bits[word] |= bit;
-                if (sequence < last[thread]) {
-                    outOfOrder++;
-                }
-            }
-            last[thread] = Math.max(last[thread], sequence);
+            return reading;
         }
 
         private Map<String, Object> config() {
