@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from harness.broker import Broker
 from harness.paths import TARGET
-from side_by_side import bare, calls, checks, drivers, idle, plan, report, runs, targets
+from side_by_side import bare, calls, checks, drivers, growth, idle, plan, report, runs, targets
 from side_by_side.brokers import FLUXMQ, KAFKA, NULL, Brokers, Peer, parse_peer
 from side_by_side.checks import Refused
 from side_by_side.kinds import catch_up
@@ -287,8 +287,14 @@ def test_system_calls_are_counted_where_that_is_allowed(java, data_dir):
 
 
 def test_growth_is_the_last_of_a_line_by_its_first():
-    text = report.text(results(run(scenario="partitions-1"), run(scenario="partitions-1000", cpu_s=1.0)), "bench.sh", {})
-    assert "| partitions | FluxMQ | partitions-1 500.00, partitions-1000 1000.00 | 2.00 |" in text
+    found = results(run(scenario="partitions-1"), run(scenario="partitions-1000", cpu_s=1.0), run(KAFKA, "partitions-1"))
+    assert "| partitions | FluxMQ | partitions-1 500.00, partitions-1000 1000.00 | 2.00 |" in report.text(found, "bench.sh", {})
+    assert [(line.factor, line.peer) for line in growth.lines(found)] == [("partitions", FLUXMQ)], "a point alone is no line"
+    of_logs = Results(FACTS)
+    for name, cpu_s in (("log-size-0gb", 1.0), ("log-size-2gb", 1.5), ("log-size-4gb", 3.0)):
+        of_logs.add(scenario(name), run(scenario=name, cpu_s=cpu_s))
+    line, = growth.lines(of_logs)
+    assert (line.points, line.last_by_first) == ([(0, 1000.0), (2, 1500.0), (4, 3000.0)], 3.0)
 
 
 def test_what_the_bare_loops_print_is_read():

@@ -3,19 +3,11 @@
 import statistics
 from collections.abc import Callable
 
-from . import targets
+from . import growth, targets
 from .brokers import FLUXMQ, KAFKA
 from .results import Results, compare
 from .runs import Run
 
-# Scenarios that differ in one factor, in its order.
-GROWTH = {
-    "partitions": ("partitions-1", "base", "partitions-100", "partitions-1000", "partitions-10000"),
-    "connections": ("connections-1", "base", "connections-64", "connections-512"),
-    "groups": ("tail-1", "tail-10"),
-    "bytes that the topic holds": ("log-size-0gb", "log-size-2gb"),
-    "bytes of a value": ("values-100b", "base", "values-10kb", "values-100kb", "values-1mb"),
-}
 VERDICTS = {True: "reached", False: "MISSED", None: "-"}
 
 
@@ -100,16 +92,8 @@ def _idle(results: Results) -> list[str]:
 
 def _growth(results: Results) -> list[str]:
     """CPU of a record along one factor; what the last is of the first."""
-    rows = []
-    for what, names in GROWTH.items():
-        names = [name for name in names if name in results.scenarios]
-        if len(names) < 2:
-            continue
-        for peer in (FLUXMQ, KAFKA):
-            figures = [results.median(name, "java", peer, lambda run: run.cpu_us_per_record) for name in names]
-            if None not in figures:
-                rows.append([what, peer, ", ".join(f"{name} {figure:.2f}" for name, figure in zip(names, figures)),
-                             f"{figures[-1] / figures[0]:.2f}"])
+    rows = [[line.factor, line.peer, ", ".join(f"{name} {cpu_us:.2f}" for name, (_, cpu_us) in zip(line.scenarios, line.points)),
+             f"{line.last_by_first:.2f}"] for line in growth.lines(results)]
     return _table(["growth of", "broker", "CPU µs/record", "last by first"], rows) if rows else []
 
 
@@ -152,8 +136,8 @@ def text(results: Results, command: str, plots: dict[str, str], before: Results 
     if catch_up := _catch_up(results):
         lines += ["## Catching up", "", "An old log, read from the disk by one consumer while producers go on: the page cache was told to "
                   "forget the broker's logs (POSIX_FADV_DONTNEED). CPU is of reading and taking.", "", *catch_up]
-    if growth := _growth(results):
-        lines += ["## Growth", "", "Where groups grow, a record's CPU is with all its deliveries.", "", *growth]
+    if lines_of_growth := _growth(results):
+        lines += ["## Growth", "", "Where groups grow, a record's CPU is with all its deliveries.", "", *lines_of_growth]
     if results.calls:
         lines += ["## System calls", "", "Of the broker while it takes records, in runs that count for nothing else.", "", *_calls(results)]
     if results.idle:

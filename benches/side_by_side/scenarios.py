@@ -136,7 +136,8 @@ CACHE_ONLY = (
     # With the base point's linger of 5 ms: without one the clients of ten groups would need more than the machine has.
     *(around(f"tail-{groups}", f"{groups} group{'s' * (groups > 1)} reading along, 20,000 records per second, linger of 5 ms", 160_000,
              rate=20_000, connections=4, kind="tail", groups=groups) for groups in (1, 10)),
-    *(around(f"log-size-{held // 10**9}gb", f"a topic that holds {held // 10**9} GB", 500_000, held_bytes=held) for held in (0, OLD_LOG_BYTES)),
+    *(around(f"log-size-{held // 10**9}gb", f"a topic that holds {held // 10**9} GB", held_bytes=held)
+      for held in (0, OLD_LOG_BYTES, 2 * OLD_LOG_BYTES)),
     around("catch-up", "2 GB read from the disk by one consumer, meanwhile 5,000 records per second sent", 600_000, rate=5_000,
            producer={"linger.ms": "0"}, kind="catch-up", held_bytes=OLD_LOG_BYTES),
 )

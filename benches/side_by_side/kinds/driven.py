@@ -12,8 +12,9 @@ def latencies(figures: dict[str, float]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Driven:
-    """`records` are to have been sent; `sent` and `read` are the driver's figures, `read` is empty where nothing was; the samples are the broker's before the load,
-    when it was all sent, and when it was all read. `read_bytes` are those of `read_seconds`, 0 for as many as were sent."""
+    """`records` are to have been sent. `sent` and `read` are the driver's figures, `read` is empty where nothing was read. The samples
+    are the broker's before the load, when it was all sent, and when it was all read. `read_bytes` are those of `read_seconds`, 0 for
+    as many as were sent."""
 
     records: int
     sent: dict[str, float]
