@@ -84,6 +84,14 @@ def test_it_starts_a_broker_of_its_own(tmp_path):
     assert "every acknowledged record arrived once" in run.stdout
 
 
+def test_clients_without_memory_are_no_verdict_on_the_broker(broker, monkeypatch):
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Xmx48m")
+    run = load_test(bootstrap=broker.bootstrap, message_size=10_000_000, target_rate=20, duration=1)
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert "the clients had too little memory" in run.stderr
+    assert "arrived" not in run.stdout
+
+
 @pytest.mark.parametrize("changed, more, says", [
     ({"producers": None}, [], "--producers is missing: say how many"),
     ({"message_size": 23}, [], "--message-size 23: a number from 24"),

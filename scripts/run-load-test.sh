@@ -84,6 +84,13 @@ if [[ -z $bootstrap ]]; then
     bootstrap=127.0.0.1:$port
 fi
 
-java -XX:+UseParallelGC -Dorg.slf4j.simpleLogger.defaultLogLevel=error -cp "$classpath" com.fluxmq.tests.LoadTest \
-    "bootstrap=$bootstrap" ${topic:+"topic=$topic"} "partitions=$partitions" "producers=$producers" "consumers=$consumers" \
-    "message-size=$message_size" "target-rate=$target_rate" "duration=$duration" "acks=$acks"
+# A JVM that has lost threads for want of memory would find fault with the broker: it ends instead, with status 3.
+java -XX:+UseParallelGC -XX:+ExitOnOutOfMemoryError -Dorg.slf4j.simpleLogger.defaultLogLevel=error -cp "$classpath" \
+    com.fluxmq.tests.LoadTest "bootstrap=$bootstrap" ${topic:+"topic=$topic"} "partitions=$partitions" "producers=$producers" \
+    "consumers=$consumers" "message-size=$message_size" "target-rate=$target_rate" "duration=$duration" "acks=$acks" || {
+    status=$?
+    ((status == 3)) || exit "$status"
+    echo "run-load-test.sh: the clients had too little memory, which says nothing of the broker: fewer or smaller records, fewer" >&2
+    echo "producers, or more of it: JAVA_TOOL_OPTIONS=-Xmx8g" >&2
+    exit 2
+}
