@@ -1,5 +1,5 @@
-# Sourced by the benchmarks: a guest that gives free memory back to its host pays for each first touch anew, up to ten times what
-# is measured here, and differently each time. KEEP_MEMORY=1 detaches the balloon device, which does that, for as long as the
+# Sourced by the benchmarks: a guest that gives free memory back to its host pays for each first touch anew, up to seven times what
+# it costs once it is there, and differently each time. KEEP_MEMORY=1 detaches the balloon device, which does that, for as long as the
 # script runs; it takes root, and the host is lent nothing meanwhile.
 
 balloon_driver=/sys/bus/virtio/drivers/virtio_balloon

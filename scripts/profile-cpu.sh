@@ -10,6 +10,7 @@
 set -euo pipefail
 ROOT="$(cd "$(dirname "$0")/.." && pwd)"
 . "$ROOT/scripts/tools.sh"
+. "$ROOT/scripts/own_load.sh"
 
 usage() {
     [[ $# -eq 0 ]] || echo "profile-cpu.sh: $*" >&2
@@ -47,26 +48,16 @@ if [[ -z ${OWN_NETWORK:-} ]]; then
     if [[ -z $pid ]]; then
         need_broker_bench
         need ip iproute2
-        # Loopback as the benchmark wants it: the congestion control of the machine may distort it.
-        if unshare -n true 2>/dev/null; then
-            OWN_NETWORK=1 BROKER_BENCH=$BROKER_BENCH exec unshare -n "$0" "${given[@]}"
-        fi
-        echo "note: no network namespace (root may make one): the congestion control is $(cat /proc/sys/net/ipv4/tcp_congestion_control)"
+        own_network "${given[@]}"
     fi
 else
-    ip link set lo up
-    echo cubic >/proc/sys/net/ipv4/tcp_congestion_control
+    bring_up_network
 fi
 
 work=$(mktemp -d)
-started=()
 finish() {
     trap '' PIPE # whoever read the output may be gone
-    local one
-    for one in "${started[@]}"; do
-        kill -9 "$one" 2>/dev/null || true
-        tail --pid="$one" -f /dev/null >/dev/null
-    done
+    stop_load
     rm -rf "$work"
 }
 trap finish EXIT

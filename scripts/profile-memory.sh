@@ -9,6 +9,7 @@
 set -euo pipefail
 ROOT="$(cd "$(dirname "$0")/.." && pwd)"
 . "$ROOT/scripts/tools.sh"
+. "$ROOT/scripts/own_load.sh"
 
 usage() {
     [[ $# -eq 0 ]] || echo "profile-memory.sh: $*" >&2
@@ -35,27 +36,13 @@ if [[ -z ${OWN_NETWORK:-} ]]; then
     need_broker_bench
     need ip iproute2
     need_venv "$ROOT/target/bench-venv" "$ROOT/benches/side_by_side/requirements.txt"
-    # Loopback as the benchmark wants it: the congestion control of the machine may distort it.
-    if unshare -n true 2>/dev/null; then
-        OWN_NETWORK=1 BROKER_BENCH=$BROKER_BENCH exec unshare -n "$0" "${given[@]}"
-    fi
-    echo "note: no network namespace (root may make one): the congestion control is $(cat /proc/sys/net/ipv4/tcp_congestion_control)"
+    own_network "${given[@]}"
 else
-    ip link set lo up
-    echo cubic >/proc/sys/net/ipv4/tcp_congestion_control
+    bring_up_network
 fi
 
 work=$(mktemp -d)
 probes=fluxmq_heap_$$
-started=()
-stop_load() {
-    local one
-    for one in "${started[@]}"; do
-        kill -9 "$one" 2>/dev/null || true
-        tail --pid="$one" -f /dev/null >/dev/null
-    done
-    started=()
-}
 finish() {
     trap '' PIPE # whoever read the output may be gone
     stop_load
